@@ -1,8 +1,8 @@
-"""What token ids mean: residues, special tokens, condition tags. Holds no tokenizer and no model."""
+"""What token ids mean: residues, special tokens, condition tags. Holds no tokenizer, no model."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -44,6 +44,18 @@ class TokenMap:
         mask[list(self.residue_ids)] = True
         return mask
 
+    def require_mask(self) -> int:
+        """The mask token's id.
+
+        Raises:
+            SettingError: a causal tokenizer without one.
+        """
+        if self.mask_id is None:
+            raise SettingError(
+                "this model has no mask token; use a masked model, or a causal objective"
+            )
+        return self.mask_id
+
     def encode(self, sequence: str) -> Tensor:
         """``(L,)`` int64 ids of the residues alone, without start and stop.
 
@@ -60,6 +72,10 @@ class TokenMap:
             )
         return torch.tensor(ids, dtype=torch.int64)
 
+    def residue_id(self, letter: str) -> int:
+        """Id of one residue; -1 for anything else, such as a gap."""
+        return self._lookup.get(letter, -1)
+
     def decode(self, ids: Tensor) -> str:
         """Residue letters of ``(L,)`` ids; anything else becomes ``X``."""
         letters = {i: letter for letter, i in self._lookup.items()}
@@ -75,38 +91,49 @@ class Tags:
     field follows the start token; models with relative positions do not mind.
 
     ``values`` lists, per field, what training saw, in sorted order. A field with one value is
-    always set; a field with several may be dropped, which is written ``*``.
+    always set, also for a row that lacks it; a field with several may be dropped or unknown,
+    which is written ``*``.
     """
 
     style: Literal["composite", "prefix"] = "composite"
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    seen: tuple[tuple[str, ...], ...] = ()  # combinations in training, wildcards not included
+    seen: tuple[tuple[str, ...], ...] = ()  # combinations in training, `*` where unknown
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The tag fields in order: a subset of locus, species, isotype, v_family."""
+        """The tag fields in order."""
         return tuple(self.values)
 
     @classmethod
     def from_rows(
-        cls, style: Literal["composite", "prefix"], rows: Mapping[str, list[str]]
+        cls, style: Literal["composite", "prefix"], rows: Mapping[str, Sequence[str]]
     ) -> Tags:
         """Collect the tags of a training table.
 
         Args:
             style: see the class.
             rows: field name -> one value per row; an empty value means unknown.
+
+        Raises:
+            SettingError: a field is unknown in every row.
         """
         values = {name: tuple(sorted({v for v in column if v})) for name, column in rows.items()}
-        known = {name: vs for name, vs in values.items() if vs}
-        complete = {row for row in zip(*(rows[name] for name in known)) if all(row)}
-        return cls(style=style, values=known, seen=tuple(sorted(complete)))
+        if empty := [name for name, vs in values.items() if not vs]:
+            raise SettingError(
+                f"tag {empty[0]!r} is empty in every row of the training data; "
+                "remove it from `tags`, or import the data again with that column"
+            )
+        tags = cls(style=style, values=values)
+        combinations = {
+            tuple(tags._fill(dict(zip(values, row))).values()) for row in zip(*rows.values())
+        }
+        return cls(style=style, values=values, seen=tuple(sorted(combinations)))
 
     def tokens(self) -> list[str]:
         """Every token to add to the tokenizer, sorted, no duplicates."""
         if self.style == "prefix":
             return [f"[{name}:{v}]" for name, vs in self.values.items() for v in vs]
-        return sorted({_composite(row) for combo in self.seen for row in self._dropped(combo)})
+        return sorted({_composite(row) for seen in self.seen for row in self._dropped(seen)})
 
     def choose(self, wanted: Mapping[str, str]) -> dict[str, str]:
         """Fill in a request: fields with one value are set, the others default to ``*``.
@@ -123,28 +150,32 @@ class Tags:
                     f"{name}={value!r} was not in the training data; choose one of: "
                     + ", ".join(self.values[name])
                 )
-        chosen = {
-            name: wanted.get(name) or (vs[0] if len(vs) == 1 else WILDCARD)
-            for name, vs in self.values.items()
-        }
-        row = tuple(chosen.values())
-        if row and not any(row in self._dropped(combo) for combo in self.seen):
-            raise SettingError(f"the combination {_composite(row)} was not in the training data")
+        chosen = self._fill(wanted)
+        if chosen and not self._reachable(chosen):
+            row = _composite(tuple(chosen.values()))
+            raise SettingError(f"the combination {row} was not in the training data")
         return chosen
 
-    def drop(self, row: Mapping[str, str], fraction: float, rng: torch.Generator) -> dict[str, str]:
-        """Replace each droppable or unknown field of a training row by ``*``.
+    def describe(self, row: Mapping[str, str]) -> dict[str, str]:
+        """The tags of one chain; ``*`` for what is unknown or was not in the training data."""
+        chosen = self._fill(row)
+        if chosen and not self._reachable(chosen):
+            return self._fill({})
+        return chosen
+
+    def drop(
+        self, chosen: Mapping[str, str], fraction: float, rng: torch.Generator
+    ) -> dict[str, str]:
+        """Hide each field that has several values with probability ``fraction``.
 
         Args:
-            row: field -> value; unknown values are empty.
-            fraction: probability of dropping, for fields with several values.
-            rng: source of randomness; one number is drawn per field.
+            chosen: from `describe`.
+            fraction: in [0, 1).
+            rng: one number is drawn per field.
         """
         dice = torch.rand(len(self.values), generator=rng).tolist()
         return {
-            name: WILDCARD
-            if not row.get(name) or (len(vs) > 1 and die < fraction)
-            else row[name]
+            name: WILDCARD if len(vs) > 1 and die < fraction else chosen[name]
             for (name, vs), die in zip(self.values.items(), dice)
         }
 
@@ -159,12 +190,36 @@ class Tags:
             return [_composite(tuple(chosen[name] for name in self.fields))]
         return [f"[{name}:{v}]" for name, v in chosen.items() if v != WILDCARD]
 
-    def _dropped(self, combo: tuple[str, ...]) -> set[tuple[str, ...]]:
+    def _fill(self, row: Mapping[str, str]) -> dict[str, str]:
+        return {
+            name: vs[0] if len(vs) == 1 else row[name] if row.get(name) in vs else WILDCARD
+            for name, vs in self.values.items()
+        }
+
+    def _reachable(self, chosen: Mapping[str, str]) -> bool:
+        row = tuple(chosen.values())
+        return any(row in self._dropped(combination) for combination in self.seen)
+
+    def _dropped(self, combination: tuple[str, ...]) -> set[tuple[str, ...]]:
         rows: set[tuple[str, ...]] = {()}
-        for value, vs in zip(combo, self.values.values()):
-            options = (value,) if len(vs) == 1 else (value, WILDCARD)
+        for value, vs in zip(combination, self.values.values()):
+            options = {value} if len(vs) == 1 else {value, WILDCARD}
             rows = {(*row, option) for row in rows for option in options}
         return rows
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """How chosen conditions become the ids in front of the residues."""
+
+    tags: Tags
+    tag_ids: Mapping[str, int]  # tag token -> id
+    start_id: int
+
+    def ids(self, chosen: Mapping[str, str]) -> tuple[int, ...]:
+        """Prefix ids for ``chosen`` tag values; the plain start token where there are no tags."""
+        ids = tuple(self.tag_ids[token] for token in self.tags.prefix(chosen))
+        return ids if ids and self.tags.style == "composite" else (self.start_id, *ids)
 
 
 def _composite(row: tuple[str, ...]) -> str:

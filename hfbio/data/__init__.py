@@ -1,0 +1,24 @@
+"""From files to one table of numbered chains, and from the table to parts that do not leak."""
+
+from hfbio.data.identity import Nearest, nearest_identity
+from hfbio.data.intake import ImportReport, import_table, load_table, read_numbered
+from hfbio.data.leak import LeakReport, measure_leak
+from hfbio.data.readers import read
+from hfbio.data.reject import Fault, Reject
+from hfbio.data.split import SplitReport, split_table
+
+__all__ = [
+    "Fault",
+    "ImportReport",
+    "LeakReport",
+    "Nearest",
+    "Reject",
+    "SplitReport",
+    "import_table",
+    "load_table",
+    "measure_leak",
+    "nearest_identity",
+    "read",
+    "read_numbered",
+    "split_table",
+]

@@ -1,0 +1,5 @@
+"""Read antibody chains from files, Hub data sets and installed examples, one record at a time."""
+
+from hfbio.data.readers.source import read
+
+__all__ = ["read"]

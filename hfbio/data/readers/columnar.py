@@ -1,0 +1,92 @@
+"""Rows of Parquet files and of data sets on the Hugging Face Hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hfbio.data.readers.rows import Rows, read_rows
+from hfbio.data.reject import Reject
+from hfbio.errors import DataError
+from hfbio.record import AntibodyRecord
+
+_HUB = "hf://datasets/"
+
+
+def read_parquet(path: Path) -> Iterator[AntibodyRecord | Reject]:
+    """Read a Parquet file by its column names; lines are row numbers from 1.
+
+    Raises:
+        DataError: the file is missing or not Parquet, or see `read_rows`.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    try:
+        file = pq.ParquetFile(path)
+    except pa.ArrowInvalid as fault:
+        raise DataError(f"{path}: not a Parquet file ({fault})") from fault
+    names = tuple(file.schema_arrow.names)
+
+    def rows() -> Iterator[tuple[int, Sequence[object]]]:
+        line = 0
+        for batch in file.iter_batches():
+            for values in zip(*(column.to_pylist() for column in batch.columns)):
+                line += 1
+                yield line, values
+
+    return read_rows(Rows(source=str(path), columns=names, rows=rows()))
+
+
+def read_hub(spec: str) -> Iterator[AntibodyRecord | Reject]:
+    """Read ``hf://datasets/USER/NAME[@REVISION][/SPLIT or /PATH]`` through `datasets`.
+
+    A last part with a suffix is a file of the repository, any other a split; without one the split
+    is ``train``, or the only split there is.
+
+    Raises:
+        DataError: the spelling is wrong, the data set cannot be loaded, the split is not there, or
+            see `read_rows`.
+    """
+    repo, revision, rest = _parse(spec)
+    table = _load(spec, repo, revision, rest)
+
+    def rows() -> Iterator[tuple[int, Sequence[object]]]:
+        for line, row in enumerate(table, start=1):
+            yield line, tuple(row.values())
+
+    return read_rows(Rows(source=spec, columns=tuple(table.column_names), rows=rows()))
+
+
+def _parse(spec: str) -> tuple[str, str | None, str]:
+    if not spec.startswith(_HUB):
+        raise DataError(f"{spec}: a Hub data set is spelled {_HUB}USER/NAME")
+    user, _, tail = spec.removeprefix(_HUB).partition("/")
+    repo, _, rest = tail.partition("/")
+    name, _, revision = repo.partition("@")
+    if not user or not name:
+        raise DataError(f"{spec}: a Hub data set is spelled {_HUB}USER/NAME")
+    return f"{user}/{name}", revision or None, rest
+
+
+def _load(spec: str, repo: str, revision: str | None, rest: str) -> Any:
+    # Here, because it takes over a second to import and most commands never need it.
+    import datasets
+
+    files = rest if Path(rest).suffix else None
+    try:
+        found = datasets.load_dataset(repo, revision=revision, data_files=files)
+    except (
+        Exception
+    ) as fault:  # datasets raises many kinds: missing repo, gated, bad files, network
+        raise DataError(f"{spec}: cannot be loaded from the Hub: {fault}") from fault
+    splits = list(found)
+    wanted = "train" if files or not rest else rest
+    if wanted in splits:
+        return found[wanted]
+    if not rest and len(splits) == 1:
+        return found[splits[0]]
+    raise DataError(f"{spec}: no split {wanted!r}; it has: {', '.join(splits)}; add /SPLIT")

@@ -1,0 +1,323 @@
+"""`hfbio.load`: a base or a bundle, ready to sample and score. Trains nothing, pushes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from hfbio.alphabet import RESIDUES
+from hfbio.bundle import MANIFEST, Manifest, read_manifest
+from hfbio.data.encode import encode_described
+from hfbio.data.groups import clone_groups
+from hfbio.errors import AdapterMismatch, SequenceError, SettingError
+from hfbio.models import LoadedBase, add_tags, load_base, restore
+from hfbio.record import REGIONS, AntibodyRecord
+from hfbio.sample import State, Template, Unmask, generate
+from hfbio.score.assess import Contender, measure_baselines, measure_model
+from hfbio.score.likelihood import mean_by_region, pseudo_nats
+from hfbio.score.panel import Design, DesignReport, add_novelty, examine, report
+from hfbio.score.summary import summarise
+from hfbio.tokens import WILDCARD, Prompt, Tags
+
+OPEN = "_"  # marks a residue to design in a scaffold
+MAX_DRAWS_PER_DESIGN = 20
+
+
+@dataclass(frozen=True)
+class Designs:
+    """Designs and the account of how they came about."""
+
+    kept: tuple[Design, ...]
+    drawn: tuple[Design, ...]  # all draws in order, the kept ones among them
+    report: DesignReport
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to generate.
+
+    ``length`` is a number of residues or an inclusive range; ``None`` draws it as the training
+    chains with the same tags have it. A ``scaffold`` fixes the length: its letters stay, each
+    ``_`` is designed.
+    """
+
+    num: int = 32
+    seed: int = 0
+    conditions: Mapping[str, str] | None = None  # tag -> value, such as isotype -> IGHG
+    length: int | tuple[int, int] | None = None
+    scaffold: str | None = None
+    keep: str = "valid"  # "valid": valid and distinct designs; "all": every draw
+    block_size: int = 16  # designs per network pass
+
+    def __post_init__(self) -> None:
+        if self.num < 1:
+            raise SettingError(f"num must be >= 1, got {self.num}")
+        if self.seed < 0:
+            raise SettingError(f"seed must be >= 0, got {self.seed}")
+        if self.keep not in ("valid", "all"):
+            raise SettingError(f"keep must be 'valid' or 'all', got {self.keep!r}")
+        if self.block_size < 1:
+            raise SettingError(f"block_size must be >= 1, got {self.block_size}")
+        if self.scaffold is not None and self.length is not None:
+            raise SettingError("a scaffold fixes the length; give one of the two")
+
+
+class AntibodyModel:
+    """A model with its tokenizer, conditions and defaults."""
+
+    def __init__(self, base: LoadedBase, model: nn.Module, manifest: Manifest | None) -> None:
+        """Use `hfbio.load` instead.
+
+        Args:
+            base: with the tag tokens added.
+            model: the network to run: ``base.model``, or the adapted one.
+            manifest: of the bundle; ``None`` for a bare base.
+        """
+        self.base = base
+        self.model = model.eval()
+        self.manifest = manifest
+        self.tags = manifest.tags if manifest else Tags()
+        tag_ids = dict(zip(self.tags.tokens(), base.tag_ids))
+        self.prompt = Prompt(self.tags, tag_ids, base.token_map.start_id)
+
+    def sampler(self, **settings: Any) -> Unmask:
+        """The sampler this model was saved with, with ``settings`` in place of its own.
+
+        Raises:
+            SettingError: an unknown setting or a value out of range.
+        """
+        saved = dict(self.manifest.sampler) if self.manifest else {}
+        given = {name: value for name, value in settings.items() if value is not None}
+        try:
+            return Unmask(**{**saved, **given})
+        except TypeError as error:
+            raise SettingError(f"sampler: {error}") from None
+
+    def sample(
+        self,
+        request: Request,
+        *,
+        sampler: Unmask | None = None,
+        reference: Sequence[AntibodyRecord] = (),
+        progress: Callable[[int, int], None] | None = None,
+        watch: Callable[[State], None] | None = None,
+    ) -> Designs:
+        """Generate new chains.
+
+        Draws are numbered from 0; draw ``i`` depends on the seed and ``i`` alone. With
+        ``keep="valid"`` the first ``num`` draws that are valid and distinct are kept, out of at
+        most 20 x ``num``; fewer is a shortfall that ``report`` shows and no error.
+
+        Args:
+            request: what to generate.
+            sampler: how; `sampler()` if ``None``.
+            reference: chains to compare with, normally the training split, for novelty.
+            progress: called with (kept, drawn) after each draw.
+            watch: called with each intermediate state of a block.
+
+        Raises:
+            SettingError: a condition, length or scaffold this model cannot serve.
+        """
+        conditions = self.tags.choose(request.conditions or {})
+        draws = generate(
+            self.model,
+            self.base.token_map,
+            sampler or self.sampler(),
+            self._template(request, conditions),
+            seed=request.seed,
+            block_size=request.block_size,
+            watch=watch,
+        )
+        drawn: list[Design] = []
+        kept: list[Design] = []
+        seen: dict[str, int] = {}
+        limit = request.num * (MAX_DRAWS_PER_DESIGN if request.keep == "valid" else 1)
+        for index, ids in enumerate(islice(draws, limit)):
+            design = examine(index, self.base.token_map.decode(ids), seen, conditions)
+            drawn.append(design)
+            if request.keep == "all" or (design.valid and design.duplicate_of is None):
+                kept.append(design)
+            if progress is not None:
+                progress(len(kept), len(drawn))
+            if len(kept) == request.num:
+                break
+        if reference:
+            kept = add_novelty(kept, reference)
+        return Designs(tuple(kept), tuple(drawn), report(request.num, drawn, kept))
+
+    def score(
+        self, records: Sequence[AntibodyRecord], *, batch_size: int = 64
+    ) -> Iterator[dict[str, Any]]:
+        """Masked pseudo-log-likelihood of numbered chains, one row each, in order.
+
+        Yields:
+            ``sequence_id``, ``locus``, ``nats_per_residue``, ``perplexity``, and
+            ``fwr1_nats_per_residue`` … for each region. Condition tags come from the record.
+
+        Raises:
+            SequenceError: a chain is not numbered, or longer than the model reads.
+        """
+        for record in records:
+            if len(record.sequence_aa) > self.base.max_residues:
+                raise SequenceError(
+                    f"record {record.sequence_id!r} has {len(record.sequence_aa)} residues; "
+                    f"{self.base.name} reads at most {self.base.max_residues}"
+                )
+            (example,) = encode_described([record], self.base.token_map, self.prompt)
+            nats = pseudo_nats(self.model, self.base.token_map, example, batch_size=batch_size)
+            by_region = mean_by_region(nats, example, REGIONS)
+            yield {
+                "sequence_id": record.sequence_id,
+                "locus": str(record.locus),
+                "nats_per_residue": nats.mean().item(),
+                "perplexity": nats.mean().exp().item(),
+                **{f"{name}_nats_per_residue": value for name, value in by_region.items()},
+            }
+
+    def evaluate(
+        self,
+        records: Sequence[AntibodyRecord],
+        *,
+        train: Sequence[AntibodyRecord] = (),
+        draws: int = 4,
+        seed: int = 0,
+        batch_size: int = 64,
+    ) -> dict[str, Any]:
+        """Held-out metrics of this model, beside its base if it is a bundle.
+
+        Args:
+            records: numbered chains that training never saw.
+            train: the training split; adds the counting baselines fitted on it.
+            draws: masks per chain and share of masked residues.
+            seed: of the masks.
+            batch_size: chains per network pass.
+
+        Returns:
+            See `hfbio.score.summary.summarise`.
+        """
+        settings = {"draws": draws, "seed": seed}
+        tuned = Contender(self.model, self.base.token_map, self.prompt)
+        measured = {}
+        if self.manifest is not None:
+            plain = load_base(self.manifest.base, revision=self.manifest.base_revision)
+            device = next(self.model.parameters()).device
+            untuned = Contender(
+                plain.model.to(device),
+                plain.token_map,
+                Prompt(Tags(), {}, plain.token_map.start_id),
+            )
+            measured["base"] = measure_model(untuned, records, batch_size=batch_size, **settings)
+        own_name = "base" if self.manifest is None else "tuned"
+        measured[own_name] = measure_model(tuned, records, batch_size=batch_size, **settings)
+        if train:
+            measured |= measure_baselines(train, records, tuned, **settings)
+        groups = clone_groups(records)
+        return summarise(
+            measured, groups, compare=("base", "tuned") if "tuned" in measured else None
+        )
+
+    def _template(
+        self, request: Request, conditions: Mapping[str, str]
+    ) -> Callable[[int, torch.Generator], Template]:
+        prefix = self.prompt.ids(conditions)
+        if request.scaffold is not None:
+            fixed = self._scaffold(request.scaffold, prefix)
+            return lambda index, rng: fixed
+        lengths, weights = self._lengths(request.length, conditions)
+
+        def template(index: int, rng: torch.Generator) -> Template:
+            n = lengths[int(torch.multinomial(weights, 1, generator=rng))]
+            blank = torch.zeros(n, dtype=torch.int64)
+            return Template(prefix, blank, torch.ones(n, dtype=torch.bool))
+
+        return template
+
+    def _scaffold(self, scaffold: str, prefix: tuple[int, ...]) -> Template:
+        for at, letter in enumerate(scaffold):
+            if letter not in RESIDUES and letter != OPEN:
+                raise SettingError(
+                    f"scaffold: {letter!r} at residue {at} is neither one of {RESIDUES} "
+                    f"nor {OPEN!r}, which marks a residue to design"
+                )
+        self._require_length(len(scaffold))
+        filled = scaffold.replace(OPEN, RESIDUES[0])
+        free = torch.tensor([letter == OPEN for letter in scaffold])
+        return Template(prefix, self.base.token_map.encode(filled), free)
+
+    def _lengths(
+        self, asked: int | tuple[int, int] | None, conditions: Mapping[str, str]
+    ) -> tuple[list[int], torch.Tensor]:
+        """Lengths to draw from and their weights."""
+        if asked is not None:
+            low, high = (asked, asked) if isinstance(asked, int) else asked
+            if not 1 <= low <= high:
+                raise SettingError(f"length must be 1 or more, low before high; got {asked}")
+            self._require_length(high)
+            return list(range(low, high + 1)), torch.ones(high + 1 - low)
+        if self.manifest is None:
+            raise SettingError(
+                f"{self.base.name} was not fine-tuned with hfbio, so no chain lengths are known; "
+                "give a length"
+            )
+        wanted = tuple(conditions.values())
+        counts: dict[int, float] = {}
+        for row, histogram in self.manifest.lengths.items():
+            values = row.split("|") if row else []
+            if all(want in (WILDCARD, have) for want, have in zip(wanted, values)):
+                for length, count in histogram.items():
+                    counts[int(length)] = counts.get(int(length), 0) + count
+        ordered = sorted(counts)
+        return ordered, torch.tensor([counts[n] for n in ordered], dtype=torch.float32)
+
+    def _require_length(self, n_residues: int) -> None:
+        if n_residues > self.base.max_residues:
+            raise SettingError(
+                f"{n_residues} residues asked; {self.base.name} reads at most "
+                f"{self.base.max_residues}"
+            )
+
+
+def load(
+    name: str | Path,
+    *,
+    revision: str | None = None,
+    base: str | None = None,
+    trust_remote_code: bool = False,
+    device: str | torch.device = "cpu",
+) -> AntibodyModel:
+    """A model from a run folder, a Hub repository, a catalogue alias or a plain model folder.
+
+    Args:
+        name: what to load.
+        revision: branch, tag or commit, for Hub repositories.
+        base: where the base lies, for bundles made on a local folder; it must have the name that
+            hfbio.json records.
+        trust_remote_code: run model code from the Hub.
+        device: where to put the weights.
+
+    Raises:
+        UnknownModel: nothing of that name.
+        BundleError: hfbio.json is missing a field, or is not readable.
+        AdapterMismatch: ``base`` is not the base the adapter was trained on.
+    """
+    folder = Path(name)
+    if not (folder / MANIFEST).is_file():
+        bare = load_base(str(name), revision=revision, trust_remote_code=trust_remote_code)
+        return AntibodyModel(bare, bare.model.to(device), None)
+    manifest = read_manifest(folder)
+    loaded = load_base(
+        base or manifest.base,
+        revision=None if base else manifest.base_revision,
+        trust_remote_code=trust_remote_code,
+    )
+    if loaded.name != manifest.base:
+        raise AdapterMismatch(f"{folder} was trained on {manifest.base}, not on {loaded.name}")
+    tagged = add_tags(loaded, manifest.tags)
+    model = restore(tagged, folder)
+    return AntibodyModel(tagged, model.to(device), manifest)

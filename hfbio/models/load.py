@@ -1,0 +1,184 @@
+"""Load a base model by name, folder or Hub id, and check it. Adapters are `hfbio.models.lora`'s."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import transformers
+from huggingface_hub import hf_hub_download
+from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from hfbio.errors import SettingError, UnknownModel
+from hfbio.models import antiberty, verify
+from hfbio.models.catalogue import BASES, FAMILIES, Base, Family, find
+from hfbio.record import Locus
+from hfbio.tokens import TokenMap
+
+
+@dataclass(frozen=True)
+class LoadedBase:
+    """A base model that passed its checks, with what hfbio needs to know about it."""
+
+    model: PreTrainedModel  # in evaluation mode
+    tokenizer: PreTrainedTokenizerBase
+    token_map: TokenMap
+    family: Family
+    name: str  # catalogue alias or Hub id; for a folder its name, never its path
+    revision: str | None  # commit on the Hub; None for what is not on the Hub
+    licence: str  # SPDX identifier; empty if unknown
+    loci: tuple[Locus, ...]  # chains seen in training; empty if unknown or all proteins
+    max_residues: int  # longest chain, without start and stop
+    tag_ids: tuple[int, ...] = ()  # ids given by `hfbio.models.tags.add_tags`
+    owns_mask_row: bool = False  # set by `hfbio.models.token_dropout.without_token_dropout`
+
+    @property
+    def trained_rows(self) -> tuple[int, ...]:
+        """Token ids whose embeddings differ from the published base: adapters carry them."""
+        return (
+            (self.token_map.require_mask(), *self.tag_ids) if self.owns_mask_row else self.tag_ids
+        )
+
+    @property
+    def tag_style(self) -> Literal["composite", "prefix"]:
+        """The style of `hfbio.tokens.Tags` that moves no residue in this model."""
+        rotary = self.family.position_of(self.model.config) == "rotary"
+        return "prefix" if rotary else "composite"
+
+
+def load_base(
+    name: str,
+    *,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    dtype: torch.dtype = torch.float32,
+    check_loss: bool = True,
+) -> LoadedBase:
+    """A model with its language-model head, its tokenizer, and proof that the two belong together.
+
+    Three checks follow every load: no weight was left at its random initial value; a known
+    antibody reads as one id per residue; hidden residues of that antibody cost less than a
+    guess (see `hfbio.models.verify`).
+
+    Weights are read as safetensors, or from a published ``.bin`` by ``torch.load`` with
+    ``weights_only=True`` (transformers does so); nothing is unpickled.
+
+    Args:
+        name: catalogue alias, folder, or Hub id, looked up in this order.
+        revision: branch, tag or commit of a Hub id; the catalogue's commit, else the newest,
+            if ``None``.
+        trust_remote_code: run model code from the Hub repository.
+        dtype: of the weights.
+        check_loss: do the third check. Off only for weights that are meant to be random.
+
+    Returns:
+        The base, in evaluation mode, on the CPU. ``revision`` is the resolved commit.
+
+    Raises:
+        UnknownModel: no such alias, folder, Hub id or architecture; or a check failed.
+        MissingExtra: the base ships in an optional package.
+        SettingError: a revision for a model that has none.
+    """
+    base = find(name)
+    location = _locate(name, base)
+    on_hub = not Path(location).is_dir()
+    if revision is not None and not on_hub:
+        raise SettingError(f"{name} is not loaded from the Hub and has no revision {revision!r}")
+    revision = revision or (base.revision if base else None)
+
+    config, commit = _read_config(name, location, revision)
+    family = _family(name, config)
+    try:
+        if base and base.source == "package":
+            tokenizer = antiberty.build_tokenizer()
+            model, report = antiberty.read_model(dtype)
+        else:
+            remote: dict[str, Any] = {"revision": commit, "trust_remote_code": trust_remote_code}
+            tokenizer = AutoTokenizer.from_pretrained(location, **remote)
+            model, report = getattr(transformers, family.auto_class).from_pretrained(
+                location, dtype=dtype, output_loading_info=True, **remote
+            )
+    except (OSError, RuntimeError) as error:  # a file is missing or unfinished, or other shapes
+        raise UnknownModel(f"{name}: its files cannot be loaded: {error}") from error
+    missing, unexpected = report["missing_keys"], report["unexpected_keys"]
+    verify.check_weights(name, missing, unexpected, family=family)
+    token_map = verify.read_tokens(name, tokenizer, model.get_output_embeddings().out_features)
+    model.eval()
+    reference = base.reference if base else (name if on_hub else Path(location).resolve().name)
+    model.config._name_or_path = reference  # else a local path would travel with what is saved
+    loci = base.loci if base else ()
+    if check_loss:
+        verify.check_loss(name, model, token_map, loci)
+    return LoadedBase(
+        model=model,
+        tokenizer=tokenizer,
+        token_map=token_map,
+        family=family,
+        name=reference,
+        revision=commit if on_hub else None,
+        licence=base.licence if base else "",
+        loci=loci,
+        max_residues=family.max_residues(model.config),
+    )
+
+
+def _locate(name: str, base: Base | None) -> str:
+    """The folder or Hub id that transformers is given."""
+    if base is not None:
+        if base.source == "bundled":
+            return str(files("hfbio.models").joinpath("weights", base.location))
+        return base.location if base.source == "hub" else str(antiberty.model_folder())
+    folder = Path(name)
+    if folder.joinpath("config.json").is_file():
+        return name
+    if folder.is_dir():
+        raise UnknownModel(
+            f"the folder {name} holds no config.json"
+            + ("; it is an adapter, which hfbio.load reads" if _is_adapter(folder) else "")
+        )
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        return name
+    near = get_close_matches(name, [*BASES, *(b.location for b in BASES.values())])
+    raise UnknownModel(
+        f"{name!r} is no catalogue alias, no folder with a config.json and no Hub id; "
+        + (f"did you mean {' or '.join(dict.fromkeys(near))}? " if near else "")
+        + "`hfbio models` lists the aliases"
+    )
+
+
+def _is_adapter(folder: Path) -> bool:
+    return folder.joinpath("adapter_config.json").is_file()
+
+
+def _read_config(
+    name: str, location: str, revision: str | None
+) -> tuple[dict[str, Any], str | None]:
+    """config.json, and the commit that ``revision`` stands for (``None`` for a folder)."""
+    folder = Path(location)
+    if folder.is_dir():
+        return json.loads(folder.joinpath("config.json").read_text(encoding="utf-8")), None
+    try:
+        file = Path(hf_hub_download(location, "config.json", revision=revision))
+    except OSError as error:
+        raise UnknownModel(
+            f"{name!r} cannot be read from the Hub; check the spelling, the network and, for a "
+            f"private repository, `hf auth login`: {error}"
+        ) from error
+    # The cache keeps each file at snapshots/<commit>/; transformers 5 no longer tells the commit.
+    return json.loads(file.read_text(encoding="utf-8")), file.parent.name
+
+
+def _family(name: str, config: dict[str, Any]) -> Family:
+    model_type = config.get("model_type", "")
+    if model_type not in FAMILIES:
+        raise UnknownModel(
+            f"{name}: config.json has model_type {model_type!r}; hfbio knows "
+            f"{', '.join(FAMILIES)}. Add an entry to hfbio/models/catalogue.py"
+        )
+    return FAMILIES[model_type]

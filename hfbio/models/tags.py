@@ -1,0 +1,58 @@
+"""Condition tags as tokens of a base model. What tags mean is `hfbio.tokens.Tags`' business."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+
+from hfbio.errors import SettingError
+from hfbio.models import rows
+from hfbio.models.load import LoadedBase
+from hfbio.tokens import Tags
+
+
+def add_tags(loaded: LoadedBase, tags: Tags) -> LoadedBase:
+    """The base with one more token for each of ``tags``, its predictions unchanged.
+
+    Each new row starts as a copy of the start token's. For a composite tag, which stands in the
+    start token's place, the model then computes exactly what it did before, and training departs
+    from there. A prefix tag starts as a second start token: the one row the model has learnt to
+    read as "in front, and not a residue". What row it is matters little: with a tag that shares
+    the start token's position, start row, mean residue row and zeros differ by less than 0.005
+    nats per residue (trastuzumab VH; AntiBERTy 0.637, 0.632, 0.633, Sapiens 0.996 for all).
+
+    Tags are read, never predicted: see `hfbio.models.rows.NEVER`.
+
+    Args:
+        loaded: ``loaded.model`` is changed in place and must not be used through ``loaded``
+            any more; ``loaded.tokenizer`` is not changed.
+        tags: of the style that fits the model. Without values, ``loaded`` is returned as it is.
+
+    Returns:
+        The base with a new tokenizer, ``token_map.vocab_size`` and ``tag_ids``, which follow
+        the order of ``tags.tokens()``.
+
+    Raises:
+        SettingError: the other style; in a model with absolute positions a prefix would move
+            every residue to a position it was not trained for.
+    """
+    tokens = tags.tokens()
+    if not tokens:
+        return loaded
+    if tags.style != loaded.tag_style:
+        raise SettingError(
+            f"{loaded.name} takes tags of style {loaded.tag_style!r}, got {tags.style!r}"
+        )
+    tokenizer = copy.deepcopy(loaded.tokenizer)
+    tokenizer.add_tokens(tokens, special_tokens=True)
+    tag_ids = tuple(tokenizer.convert_tokens_to_ids(tokens))
+    size = max(loaded.token_map.vocab_size, *(i + 1 for i in tag_ids))
+    start = loaded.model.get_input_embeddings().weight[loaded.token_map.start_id].detach().clone()
+    rows.grow(loaded.model, loaded.family, size)
+    rows.write(loaded.model, loaded.family, tag_ids, start)
+    return dataclasses.replace(
+        loaded,
+        tokenizer=tokenizer,
+        token_map=dataclasses.replace(loaded.token_map, vocab_size=size),
+        tag_ids=tag_ids,
+    )

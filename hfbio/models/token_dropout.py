@@ -1,0 +1,40 @@
+"""ESM-2's token dropout, and how to do without it. Other families have none."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from hfbio.models import rows
+from hfbio.models.load import LoadedBase
+
+
+def without_token_dropout(loaded: LoadedBase) -> LoadedBase:
+    """The base with a scale of its embeddings that does not depend on how much is masked.
+
+    With ``token_dropout`` (`EsmEmbeddings.forward` in transformers 5.23, the block under
+    ``if self.token_dropout``; Rives et al. 2021 trained so) every ``<mask>`` embedding is set to
+    zero and all others are multiplied by 0.88 / (1 - share masked): 1.03 at 15 % masked, 8.8 at
+    90 %. Diffusion and unmasking from a blank pass through all shares, far outside of what the
+    model has seen. Off, the factor is 1, its mean in training.
+
+    With the switch off the row of ``<mask>`` would be read, which training never touched. So it
+    is set to zero, which is what the model saw in its place, and becomes one of the rows that
+    an adapter trains and carries.
+
+    Args:
+        loaded: ``loaded.model`` is changed in place.
+
+    Returns:
+        The base with ``owns_mask_row`` set; ``loaded`` itself if its config has no
+        ``token_dropout`` or has it off. To load such an adapter with peft alone, pass
+        ``token_dropout=False``.
+    """
+    if not getattr(loaded.model.config, "token_dropout", False):
+        return loaded
+    mask_id = loaded.token_map.require_mask()
+    loaded.model.config.token_dropout = False
+    # The module copied the setting when it was built.
+    loaded.model.base_model.embeddings.token_dropout = False
+    weight = loaded.model.get_input_embeddings().weight
+    rows.write(loaded.model, loaded.family, [mask_id], weight.new_zeros(weight.shape[1]))
+    return dataclasses.replace(loaded, owns_mask_row=True)

@@ -1,0 +1,93 @@
+"""Designs as files, with the account of how they came about. Makes no design."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hfbio.bundle import write_json
+from hfbio.data.staging import staged_file
+from hfbio.errors import SettingError
+from hfbio.model import Designs
+from hfbio.score.panel import DesignReport
+
+FORMATS = (".fasta", ".csv", ".parquet")
+
+
+@dataclass(frozen=True)
+class Written:
+    """Where designs were written, and the counts behind them."""
+
+    path: Path
+    report_path: Path
+    report: DesignReport
+
+    def __str__(self) -> str:
+        r = self.report
+        lines = [
+            f"asked {r.asked}, drawn {r.drawn}, valid {r.valid} ({r.valid / r.drawn:.1%}), "
+            f"unique {r.unique}, kept {r.kept}"
+        ]
+        if r.novel is not None:
+            lines.append(
+                f"novel {r.novel} of {r.kept}; median identity to the nearest reference chain "
+                f"{r.median_nearest_identity:.3f}"
+            )
+        lines += [f"  not valid: {n} x {fault}" for fault, n in r.faults.items()]
+        return "\n".join([*lines, f"designs  {self.path}", f"account  {self.report_path}"])
+
+
+def require_writable(path: Path) -> None:
+    """Check the name of an output file before the work, not after it.
+
+    Raises:
+        SettingError: a suffix that is no format of designs.
+    """
+    if path.suffix not in FORMATS:
+        raise SettingError(f"{path}: designs are written as {', '.join(FORMATS)}")
+
+
+def write_designs(designs: Designs, path: Path) -> Written:
+    """Write the kept designs, and the report beside them as ``NAME.report.json``.
+
+    FASTA headers hold the id and ``key=value`` pairs; CSV and Parquet have AIRR-named columns.
+    """
+    require_writable(path)
+    rows = [design.row() for design in designs.kept]
+    report_path = path.with_suffix(".report.json")
+    with staged_file(path) as partial:
+        if path.suffix == ".fasta":
+            _write_fasta(rows, partial)
+        elif path.suffix == ".csv":
+            _write_csv(rows, partial)
+        else:
+            _write_parquet(rows, partial)
+    write_json(report_path, designs.report.to_dict())
+    return Written(path, report_path, designs.report)
+
+
+def _write_fasta(rows: list[dict[str, Any]], path: Path) -> None:
+    shown = ("locus", "valid", "nearest_identity")
+    with path.open("w", encoding="utf-8") as file:
+        for row in rows:
+            pairs = [
+                f"{k}={v}" for k, v in row.items() if (k in shown or k[:6] == "asked_") and v != ""
+            ]
+            file.write(f">{row['sequence_id']} {' '.join(pairs)}\n{row['sequence_aa']}\n")
+
+
+def _write_csv(rows: list[dict[str, Any]], path: Path) -> None:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["sequence_id"])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _write_parquet(rows: list[dict[str, Any]], path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    blank_to_null = [{k: None if v == "" else v for k, v in row.items()} for row in rows]
+    pq.write_table(pa.Table.from_pylist(blank_to_null), path)

@@ -1,0 +1,87 @@
+"""Figures of a report, as SVG text. Computes no metric."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from hfbio.report.text import LABELS, contenders
+
+# Okabe and Ito 2008: told apart with any colour vision. Hatches tell them apart in grey.
+_STYLE = {
+    "base": ("#999999", ""),
+    "tuned": ("#0072B2", ""),
+    "position": ("#E69F00", "//"),
+    "position_family": ("#009E73", ".."),
+}
+
+
+def regions_figure(metrics: Mapping[str, Any], masked: float) -> str:
+    """Bars of nats per residue by region for one share of masked residues."""
+    rows = [
+        row for row in metrics["held_out"] if row["masked"] == masked and row["status"] == "all"
+    ]
+    names = contenders(metrics)
+    figure = Figure(figsize=(8.2, 2.6), layout="constrained")
+    axes = figure.subplots()
+    width = 0.8 / len(names)
+    for i, name in enumerate(names):
+        colour, hatch = _STYLE[name]
+        axes.bar(
+            [x + i * width for x in range(len(rows))],
+            [row[name]["nats_per_residue"] for row in rows],
+            width,
+            label=LABELS[name],
+            color=colour,
+            hatch=hatch,
+            edgecolor="white",
+            linewidth=0.4,
+        )
+    axes.set_xticks(
+        [x + 0.4 - width / 2 for x in range(len(rows))],
+        ["all" if row["region"] == "all" else row["region"].upper() for row in rows],
+    )
+    axes.set_ylabel("nats per residue")
+    axes.set_title(f"{masked:.0%} of residues masked", loc="left", fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8, ncols=len(names))
+    return _svg(figure, f"Nats per residue by region with {masked:.0%} of residues masked")
+
+
+def loss_figure(log: list[Mapping[str, Any]]) -> str:
+    """Training loss, and validation nats where the run measured them, by optimizer step."""
+    figure = Figure(figsize=(8.2, 2.6), layout="constrained")
+    axes = figure.subplots()
+    trained = [row for row in log if "loss" in row]
+    axes.plot(
+        [row["step"] for row in trained],
+        [row["loss"] for row in trained],
+        color="#0072B2",
+        linewidth=1.2,
+        label="training loss",
+    )
+    measured = [row for row in log if any(key.startswith("eval_nats") for key in row)]
+    for key, dash in zip(sorted({k for r in measured for k in r if "nats" in k}), ("-", "--", ":")):
+        axes.plot(
+            [row["step"] for row in measured],
+            [row[key] for row in measured],
+            color="#D55E00",
+            linestyle=dash,
+            marker="o",
+            markersize=3,
+            label="validation, " + key.rsplit("_", 1)[1] + " masked",
+        )
+    axes.set_xlabel("optimizer step")
+    axes.set_ylabel("nats per residue")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+    return _svg(figure, "Training loss by step")
+
+
+def _svg(figure: Figure, title: str) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": title})
+    return buffer.getvalue()[buffer.getvalue().index("<svg") :]

@@ -1,0 +1,72 @@
+"""What a sampler works on: a block of partly decided sequences. Knows no model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from hfbio.data.encode import pad
+from hfbio.tokens import TokenMap
+
+
+@dataclass(frozen=True)
+class Template:
+    """One design before it is made: prefix tokens, residues, and which residues are free.
+
+    ``residue_ids`` holds the frozen residues; what stands at free positions does not matter.
+    """
+
+    prefix: tuple[int, ...]
+    residue_ids: Tensor  # (n,) int64
+    free: Tensor  # (n,) bool
+
+
+@dataclass(frozen=True)
+class State:
+    """A block of ``B`` sequences padded to ``L`` tokens; ``step`` counts finished steps."""
+
+    ids: Tensor  # (B, L) int64; the mask token at open positions
+    open: Tensor  # (B, L) bool; residues not decided yet
+    attention_mask: Tensor  # (B, L) int64
+    rngs: tuple[torch.Generator, ...]  # one per row, so that a row never depends on its block
+    step: int = 0
+
+    def uniform(self) -> Tensor:
+        """``(B, L)`` float32 in [0, 1): every row from its own generator."""
+        length = self.ids.shape[1]
+        return torch.stack([torch.rand(length, generator=rng) for rng in self.rngs])
+
+
+class Sampler(Protocol):
+    """A way to decide the open positions, as a frozen dataclass that never sees a model."""
+
+    def step(self, state: State, logits: Tensor, tokens: TokenMap) -> State:
+        """Decide some open positions from ``(B, L, V)`` logits; frozen ones never change."""
+        ...
+
+    def done(self, state: State) -> bool:
+        """Whether the block needs no further step."""
+        ...
+
+
+def begin(
+    templates: Sequence[Template], rngs: Sequence[torch.Generator], tokens: TokenMap
+) -> State:
+    """Lay out a block: prefix, residues with masks where free, stop token, padding."""
+    rows, opens = [], []
+    for template in templates:
+        front = torch.tensor(template.prefix, dtype=torch.int64)
+        body = template.residue_ids.masked_fill(template.free, tokens.require_mask())
+        rows.append(torch.cat([front, body, torch.tensor([tokens.stop_id])]))
+        fixed = torch.zeros(len(front), dtype=torch.bool)
+        opens.append(torch.cat([fixed, template.free, torch.tensor([False])]))
+    return State(
+        ids=pad(rows, tokens.pad_id),
+        open=pad(opens, False),
+        attention_mask=pad([torch.ones_like(row) for row in rows], 0),
+        rngs=tuple(rngs),
+    )

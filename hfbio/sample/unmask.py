@@ -1,0 +1,77 @@
+"""Walk back from masks to residues in small steps. Never sees a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from hfbio.errors import SettingError
+from hfbio.sample.draw import draw
+from hfbio.sample.state import State
+from hfbio.tokens import TokenMap
+
+
+@dataclass(frozen=True)
+class Unmask:
+    """Decide the open positions of a block in ``steps`` passes of the network.
+
+    ``ancestral``: with ``k`` steps left each open position is decided with probability 1/k,
+    independently; this is the reverse process of the ``diffusion`` objective with equal time
+    steps (Sahoo et al. 2024, section 3.2.2), and the last step decides the rest.
+
+    ``entropy``: with ``k`` steps left the ``ceil(open / k)`` positions whose distribution has
+    the least entropy are decided, so that the model's doubt comes last (Chang et al. 2022,
+    MaskGIT, section 3.2, with entropy for confidence and a linear schedule).
+    """
+
+    kind: Literal["unmask"] = "unmask"
+    order: Literal["ancestral", "entropy"] = "ancestral"
+    steps: int = 32  # network passes, >= 1; more steps let residues see more of each other
+    temperature: float = 1.0  # >= 0; below 1 sharpens, 0 takes the most likely residue
+    top_p: float = 1.0  # probability mass kept at each position, in (0, 1]
+
+    def __post_init__(self) -> None:
+        if self.order not in ("ancestral", "entropy"):
+            raise SettingError(f"order must be 'ancestral' or 'entropy', got {self.order!r}")
+        if self.steps < 1:
+            raise SettingError(f"steps must be >= 1, got {self.steps}")
+        if not self.temperature >= 0:
+            raise SettingError(f"temperature must be >= 0, got {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise SettingError(f"top_p must be in (0, 1], got {self.top_p}")
+
+    def step(self, state: State, logits: Tensor, tokens: TokenMap) -> State:
+        """Decide some open positions; the rest of ``ids`` is returned as it was."""
+        drawn = draw(
+            logits,
+            state.uniform(),
+            allowed=tokens.allowed,
+            temperature=self.temperature,
+            top_p=self.top_p,
+        )
+        if self.order == "ancestral":
+            chosen = state.open & (state.uniform() * (self.steps - state.step) < 1)
+        else:
+            chosen = self._least_entropy(state, logits, tokens)
+        return replace(
+            state,
+            ids=torch.where(chosen, drawn, state.ids),
+            open=state.open & ~chosen,
+            step=state.step + 1,
+        )
+
+    def done(self, state: State) -> bool:
+        """All steps are taken, or nothing is open."""
+        return state.step >= self.steps or not bool(state.open.any())
+
+    def _least_entropy(self, state: State, logits: Tensor, tokens: TokenMap) -> Tensor:
+        log_p = logits.float().masked_fill(~tokens.allowed, -torch.inf).log_softmax(dim=-1)
+        entropy = -(log_p.exp() * log_p.clamp(min=-1e4)).sum(dim=-1)  # (B, L), in nats
+        rank = entropy.masked_fill(~state.open, torch.inf).argsort(dim=-1).argsort(dim=-1)
+        n_open = state.open.sum(dim=-1, keepdim=True)
+        # Equal shares of what is left: ceil(open / steps left); the last step takes all.
+        n_chosen = -(-n_open // (self.steps - state.step))
+        return state.open & (rank < n_chosen)

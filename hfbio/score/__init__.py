@@ -1,0 +1,1 @@
+"""Scores: likelihoods on held-out chains and of single ones, and the panel of a design set."""

@@ -1,0 +1,83 @@
+"""Held-out measurements as the numbers of metrics.json. Measures nothing itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hfbio.alphabet import RESIDUES
+from hfbio.record import REGIONS
+from hfbio.score.compare import difference
+from hfbio.score.heldout import STATUS, HeldOut
+
+CHANCE_NATS = math.log(len(RESIDUES))
+"""Nats per residue of a uniform guess among the 20 residues: ln 20 = 2.996."""
+
+
+def summarise(
+    measured: Mapping[str, HeldOut],
+    groups: Sequence[int] | NDArray[np.int64],
+    *,
+    compare: tuple[str, str] | None,
+) -> dict[str, Any]:
+    """One entry per mask fraction, region and germline status.
+
+    Args:
+        measured: name -> measurement, all on the same chains and masks.
+        groups: clone of each chain, for the intervals.
+        compare: two names of ``measured``; adds their difference, second minus first, with its
+            95 % interval over clones.
+
+    Returns:
+        ``{"chance_nats": …, "chains": …, "clones": …, "held_out": [row, …]}`` where a row has
+        ``masked`` (fraction), ``region``, ``status``, ``residues`` (hidden, over all draws), per
+        name ``nats_per_residue``, ``perplexity`` and ``recovery`` (share of hidden residues whose
+        most likely token was right), and where asked ``difference``. Cells without residues
+        are left out.
+    """
+    first = next(iter(measured.values()))
+    rows = []
+    for f, fraction in enumerate(first.fractions):
+        cells = [("all", "all"), *((region, "all") for region in REGIONS)]
+        cells += [("all", status) for status in STATUS]
+        for region, status in cells:
+            n = int(first.cell(first.residues, region, status)[f].sum())
+            if not n:
+                continue
+            row: dict[str, Any] = {
+                "masked": fraction,
+                "region": region,
+                "status": status,
+                "residues": n,
+            }
+            for name, held_out in measured.items():
+                nats = float(held_out.cell(held_out.nats, region, status)[f].sum()) / n
+                row[name] = {
+                    "nats_per_residue": nats,
+                    "perplexity": math.exp(nats),
+                    "recovery": int(held_out.cell(held_out.hits, region, status)[f].sum()) / n,
+                }
+            if compare and status == "all":
+                gap = difference(
+                    measured[compare[1]],
+                    measured[compare[0]],
+                    groups,
+                    fraction=fraction,
+                    region=region,
+                )
+                row["difference"] = {
+                    "nats_per_residue": gap.nats_per_residue,
+                    "low": gap.low,
+                    "high": gap.high,
+                }
+            rows.append(row)
+    return {
+        "chance_nats": CHANCE_NATS,
+        "chains": len(groups),
+        "clones": len(np.unique(groups)),
+        "held_out": rows,
+    }

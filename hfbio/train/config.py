@@ -1,0 +1,157 @@
+"""Settings of a run: the fields hfbio adds to TrainingArguments, and how a recipe is read.
+
+Trains nothing. Field names follow TRL (`ModelConfig`) and transformers where they have one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from transformers import HfArgumentParser, TrainingArguments
+
+from hfbio.errors import SettingError
+
+TAG_FIELDS = ("locus", "species", "isotype", "v_family")
+
+
+@dataclass
+class FinetuneConfig(TrainingArguments):
+    """All settings of one fine-tuning run; every TrainingArguments field is one too.
+
+    Defaults differ from TrainingArguments only where its own cannot work here:
+    ``remove_unused_columns`` is off, since the collator makes the model's inputs.
+    """
+
+    output_dir: str | None = field(default="runs/finetune", metadata={"help": "the run folder"})
+    model: str = field(default="", metadata={"help": "alias, folder or Hub id of the base"})
+    model_revision: str | None = field(
+        default=None, metadata={"help": "branch, tag or commit of a Hub base"}
+    )
+    trust_remote_code: bool = field(
+        default=False, metadata={"help": "run model code from the Hub; off unless you trust it"}
+    )
+    data: str = field(
+        default="",
+        metadata={"help": "a split folder, a table, or anything `hfbio data import` reads"},
+    )
+    data_license: str = field(default="unknown", metadata={"help": "licence of the data, SPDX"})
+    objective: str = field(default="diffusion", metadata={"help": "mlm or diffusion"})
+    # `dict | str | None` is the one spelling that HfArgumentParser reads as JSON text.
+    objective_kwargs: dict | str | None = field(
+        default=None, metadata={"help": "settings of the objective, JSON"}
+    )
+    tags: list[str] = field(
+        default_factory=list, metadata={"help": f"condition tags: {', '.join(TAG_FIELDS)}"}
+    )
+    tag_dropout: float = field(
+        default=0.1, metadata={"help": "how often a tag is hidden in training, in [0, 1)"}
+    )
+    method: str = field(default="lora", metadata={"help": "lora, dora or full"})
+    lora_r: int = field(default=16, metadata={"help": "rank"})
+    lora_alpha: int = field(default=32, metadata={"help": "scale: alpha / r"})
+    lora_dropout: float = field(default=0.0, metadata={"help": "in [0, 1)"})
+    use_rslora: bool = field(default=False, metadata={"help": "scale by alpha / sqrt(r) instead"})
+    lora_target_modules: str = field(
+        default="all", metadata={"help": "every linear layer of the encoder, or a regex"}
+    )
+    eval_mask_draws: int = field(default=4, metadata={"help": "masks per held-out chain"})
+    sampler_kwargs: dict | str | None = field(
+        default=None, metadata={"help": "settings that sampling starts from, JSON"}
+    )
+    remove_unused_columns: bool = field(default=False, metadata={"help": "must stay off"})
+
+    # TrainingArguments parses these from JSON when they come from the command line.
+    _VALID_DICT_FIELDS = [  # noqa: RUF012 - the parent's name and type
+        *TrainingArguments._VALID_DICT_FIELDS,
+        "objective_kwargs",
+        "sampler_kwargs",
+    ]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.model:
+            raise SettingError("model is not set; name an alias (see `hfbio models`) or a Hub id")
+        if not self.data:
+            raise SettingError("data is not set; name a table, a split folder or a source")
+        if unknown := sorted(set(self.tags) - set(TAG_FIELDS)):
+            raise SettingError(f"tags {unknown} are not among {', '.join(TAG_FIELDS)}")
+        if not 0 <= self.tag_dropout < 1:
+            raise SettingError(f"tag_dropout must be in [0, 1), got {self.tag_dropout}")
+        if self.eval_mask_draws < 1:
+            raise SettingError(f"eval_mask_draws must be >= 1, got {self.eval_mask_draws}")
+        if self.remove_unused_columns:
+            raise SettingError("remove_unused_columns must stay off: the collator makes the inputs")
+
+
+def read_config(recipe: Path | None, flags: Sequence[str] = ()) -> FinetuneConfig:
+    """Settings from a YAML file and command-line flags; flags win.
+
+    Args:
+        recipe: a YAML mapping of setting -> value, or ``None``.
+        flags: ``["--learning_rate", "3e-4", "--max_steps=10", ...]``.
+
+    Raises:
+        SettingError: a key or flag that is no setting (the nearest one is named), a value of
+            the wrong type or range, or a YAML file that is not a mapping.
+    """
+    settings = _read_yaml(recipe) if recipe else {}
+    known = {f.name for f in dataclasses.fields(FinetuneConfig) if f.init}
+    for key in settings:
+        _require_known(key, known, place=str(recipe))
+    for flag in flags:
+        if flag.startswith("--"):
+            _require_known(flag[2:].split("=")[0], known, place="the command line")
+    parser = HfArgumentParser(FinetuneConfig)
+    parser.set_defaults(**settings)
+    parser.error = _raise_setting_error  # type: ignore[method-assign]
+    try:
+        (config,) = parser.parse_args_into_dataclasses(list(flags), look_for_args_file=False)
+    except (TypeError, ValueError) as error:
+        if isinstance(error, SettingError):
+            raise
+        raise SettingError(f"{recipe or 'flags'}: {error}") from None
+    return config
+
+
+def changed_settings(config: FinetuneConfig) -> dict[str, Any]:
+    """The settings that differ from their defaults, for cards and hfbio.json.
+
+    Tokens and folders are left out: they say nothing about the model and may be private.
+    """
+    private = {"output_dir", "hub_token", "run_name", "resume_from_checkpoint"}
+    plain = dataclasses.replace(FinetuneConfig(model="-", data="-"), output_dir=config.output_dir)
+    changed = {}
+    for f in dataclasses.fields(config):
+        value = getattr(config, f.name)
+        if f.name in private or not f.init or value == getattr(plain, f.name):
+            continue
+        changed[f.name] = value if isinstance(value, int | float | list | dict) else str(value)
+    return changed
+
+
+def _read_yaml(path: Path) -> Mapping[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingError(f"cannot read the recipe {path}: {error}") from None
+    if not isinstance(content, dict):
+        raise SettingError(f"{path} must hold `setting: value` lines")
+    return content
+
+
+def _require_known(key: str, known: set[str], place: str) -> None:
+    if key in known:
+        return
+    near = difflib.get_close_matches(key, known, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise SettingError(f"{place}: {key!r} is not a setting{hint}")
+
+
+def _raise_setting_error(message: str) -> None:
+    raise SettingError(message)

@@ -1,0 +1,218 @@
+"""The story of one fine-tuning run, from settings to a bundle. Holds no mechanics of its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback
+
+from hfbio.bundle import Manifest, write_json, write_manifest
+from hfbio.data.encode import tag_values
+from hfbio.data.groups import clone_groups
+from hfbio.errors import SettingError
+from hfbio.models import AdapterConfig, LoadedBase, add_tags, attach, load_base
+from hfbio.objectives import Objective, build
+from hfbio.record import AntibodyRecord
+from hfbio.sample import Unmask
+from hfbio.score.assess import Contender, measure_baselines, measure_model
+from hfbio.score.heldout import HeldOut
+from hfbio.score.summary import summarise
+from hfbio.tokens import Prompt, Tags
+from hfbio.train.config import FinetuneConfig, changed_settings
+from hfbio.train.corpus import Corpus, prepare
+from hfbio.train.dataset import CorruptedChains
+from hfbio.train.ranks import is_sharded, require_world, rows_of_rank, sum_across_ranks
+from hfbio.train.save import lengths_by_tags, package_versions, save_weights
+from hfbio.train.trainer import AntibodyTrainer
+
+EVAL_SEED = 0  # of the held-out masks: the same for every run, so that runs can be compared
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """What a run leaves behind."""
+
+    folder: Path  # a bundle: `hfbio.load(folder)`
+    metrics: Mapping[str, Any]  # metrics.json
+
+
+def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) -> Finetuned:
+    """Fine-tune a base model on antibodies and measure what was gained.
+
+    Runs alike in one process and under ``accelerate launch`` or ``torchrun``. The run folder
+    holds the adapter, the tokenizer, hfbio.json, metrics.json, the split under ``data/`` and the
+    Trainer's checkpoints; with ``resume_from_checkpoint`` a stopped run ends as it would have.
+
+    Args:
+        config: the settings; see `hfbio.train.config.read_config`.
+        callbacks: added to the Trainer's.
+
+    Raises:
+        SettingError: contradicting settings, or processes that did not find each other.
+        DataError: the data cannot be used, or nothing is left after clean-up.
+        UnknownModel: the base cannot be loaded.
+    """
+    require_world(config)
+    started = time.perf_counter()
+    objective = build(config.objective, _dict(config.objective_kwargs))
+    sampler = Unmask(**_dict(config.sampler_kwargs))
+    base = load_base(
+        config.model, revision=config.model_revision, trust_remote_code=config.trust_remote_code
+    )
+    _require_served(base, objective)
+    corpus = prepare(config, base)
+
+    untuned = Contender(base.model.to(config.device), base.token_map, _prompt(base, Tags()))
+    before = _measure(untuned, corpus.test, config)
+    baselines = measure_baselines(
+        corpus.train, corpus.test, untuned, draws=config.eval_mask_draws, seed=EVAL_SEED
+    )
+
+    tags = _collect_tags(corpus, base, config.tags)
+    tagged = add_tags(base, tags)
+    model = attach(tagged, adapter_config(config))
+    tuned = Contender(model, tagged.token_map, _prompt(tagged, tags))
+    trainer = AntibodyTrainer(
+        model=model,
+        args=config,
+        train_dataset=CorruptedChains(
+            corpus.train,
+            objective,
+            tagged.token_map,
+            tuned.prompt,
+            tag_dropout=config.tag_dropout,
+            seed=config.seed,
+        ),
+        pad_id=tagged.token_map.pad_id,
+        processing_class=tagged.tokenizer,
+        callbacks=list(callbacks),
+        held_out=lambda: _validation_metrics(tuned, corpus, config),
+    )
+    outcome = trainer.train(resume_from_checkpoint=_checkpoint(config.resume_from_checkpoint))
+
+    after = _measure(dataclasses.replace(tuned, model=trainer.model), corpus.test, config)
+    metrics = {
+        **summarise(
+            {"base": before, "tuned": after, **baselines},
+            clone_groups(corpus.test),
+            compare=("base", "tuned"),
+        ),
+        "run": {
+            "base": base.name,
+            "base_revision": base.revision,
+            "method": config.method,
+            "objective": objective.kind,
+            "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
+            "data": config.data,
+            "processes": config.world_size,
+        },
+        "split": corpus.split,
+        "left_out": corpus.left_out,
+        "training": {
+            "steps": outcome.global_step,
+            "loss": outcome.training_loss,
+            "seconds": outcome.metrics["train_runtime"],
+            "log": [row for row in trainer.state.log_history if "train_runtime" not in row],
+        },
+        "seconds": time.perf_counter() - started,
+    }
+    state_dict = trainer.accelerator.get_state_dict(trainer.model) if is_sharded(config) else None
+    folder = Path(str(config.output_dir))
+    if trainer.is_world_process_zero():
+        carry_merged = base.revision is None
+        save_weights(folder, model, tagged.tokenizer, state_dict, carry_merged=carry_merged)
+        write_json(folder / "metrics.json", metrics)
+        write_manifest(
+            folder,
+            Manifest(
+                base=base.name,
+                base_revision=base.revision,
+                family=base.family.model_type,
+                base_license=base.licence,
+                method=config.method,
+                objective=dataclasses.asdict(objective),
+                tags=tags,
+                lengths=lengths_by_tags(corpus.train, tags),
+                sampler=dataclasses.asdict(sampler),
+                data={
+                    "source": config.data,
+                    "license": config.data_license,
+                    "split": corpus.split,
+                    "train": len(corpus.train),
+                },
+                training={"seed": config.seed, "settings": changed_settings(config)},
+                versions=package_versions(),
+            ),
+        )
+    trainer.accelerator.wait_for_everyone()
+    return Finetuned(folder, metrics)
+
+
+def adapter_config(config: FinetuneConfig) -> AdapterConfig:
+    """The adapter that the settings ask for."""
+    return AdapterConfig(
+        method=config.method,
+        r=config.lora_r,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        use_rslora=config.use_rslora,
+        target=config.lora_target_modules,
+    )
+
+
+def _measure(
+    contender: Contender, records: Sequence[AntibodyRecord], config: FinetuneConfig
+) -> HeldOut:
+    part = measure_model(
+        contender,
+        records,
+        draws=config.eval_mask_draws,
+        seed=EVAL_SEED,
+        batch_size=config.per_device_eval_batch_size,
+        rows=rows_of_rank(len(records), config),
+    )
+    return sum_across_ranks(part, config)
+
+
+def _validation_metrics(
+    contender: Contender, corpus: Corpus, config: FinetuneConfig
+) -> dict[str, float]:
+    held_out = _measure(contender, corpus.validation, config)
+    nats, residues = held_out.cell(held_out.nats), held_out.cell(held_out.residues)
+    return {
+        f"nats_per_residue_at_{fraction:g}": float(nats[f].sum() / residues[f].sum())
+        for f, fraction in enumerate(held_out.fractions)
+    }
+
+
+def _collect_tags(corpus: Corpus, base: LoadedBase, fields: Sequence[str]) -> Tags:
+    rows = [tag_values(record, fields) for record in corpus.train]
+    return Tags.from_rows(base.tag_style, {name: [row[name] for row in rows] for name in fields})
+
+
+def _prompt(base: LoadedBase, tags: Tags) -> Prompt:
+    tag_ids = dict(zip(tags.tokens(), base.tag_ids))
+    return Prompt(tags, tag_ids, base.token_map.start_id)
+
+
+def _require_served(base: LoadedBase, objective: Objective) -> None:
+    if objective.kind not in base.family.objectives:
+        raise SettingError(
+            f"{base.name} cannot be trained with objective {objective.kind!r}; "
+            f"it serves: {', '.join(base.family.objectives)}"
+        )
+
+
+def _checkpoint(value: str | None) -> str | bool | None:
+    return True if value is not None and value.lower() == "true" else value
+
+
+def _dict(value: dict | str | None) -> dict[str, Any]:
+    if isinstance(value, str):
+        raise SettingError(f"expected settings as a mapping or JSON object, got {value!r}")
+    return dict(value or {})

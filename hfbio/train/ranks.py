@@ -1,0 +1,58 @@
+"""Work shared between the processes of one run. Starts none of them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import torch
+import torch.distributed
+from torch import Tensor
+from transformers import TrainingArguments
+
+from hfbio.errors import SettingError
+from hfbio.score.heldout import HeldOut
+
+
+def require_world(config: TrainingArguments) -> None:
+    """Refuse N independent trainings in one folder, which a launcher can start in silence.
+
+    Raises:
+        SettingError: the launcher started more processes than found each other.
+    """
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if config.world_size != launched:
+        raise SettingError(
+            f"the launcher started {launched} processes, but this run sees {config.world_size}; "
+            "on CPUs pass --use_cpu and launch with recipes/accelerate/cpu2.yaml or torchrun"
+        )
+
+
+def is_sharded(config: TrainingArguments) -> bool:
+    """Whether the launcher or the settings ask for FSDP, so that no rank holds the whole model."""
+    return bool(config.fsdp) or os.environ.get("ACCELERATE_USE_FSDP", "false") == "true"
+
+
+def rows_of_rank(n_rows: int, config: TrainingArguments) -> Sequence[int]:
+    """The rows this process measures: every ``world_size``-th.
+
+    A sharded model runs on all ranks in step, so there each measures every row.
+    """
+    if config.world_size == 1 or is_sharded(config):
+        return range(n_rows)
+    return range(config.process_index, n_rows, config.world_size)
+
+
+def sum_across_ranks(held_out: HeldOut, config: TrainingArguments) -> HeldOut:
+    """Add up measurements of which each rank made a part (`rows_of_rank`)."""
+    if config.world_size == 1 or is_sharded(config):
+        return held_out
+
+    def total(part: Tensor) -> Tensor:
+        summed = part.to(config.device)
+        torch.distributed.all_reduce(summed)
+        return summed.cpu()
+
+    return HeldOut(
+        held_out.fractions, total(held_out.nats), total(held_out.hits), total(held_out.residues)
+    )

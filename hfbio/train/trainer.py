@@ -1,0 +1,100 @@
+"""transformers.Trainer with losses as sums. Everything else is the Trainer's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Trainer, TrainerCallback
+
+from hfbio.data.encode import collate
+from hfbio.objectives import weighted_nats
+from hfbio.train.dataset import CorruptedChains, EpochSampler
+
+
+class AntibodyTrainer(Trainer):
+    """Divides weighted nats by the denominator of the whole optimizer step, across all ranks.
+
+    One process with four micro-batches, two with two, and one large batch give the same update.
+    """
+
+    loss_is_scaled_for_ga = True  # compute_loss divides by the whole accumulated batch
+
+    def __init__(
+        self,
+        *,
+        train_dataset: CorruptedChains,
+        pad_id: int,
+        held_out: Callable[[], dict[str, float]] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Set up a trainer.
+
+        Args:
+            train_dataset: the chains.
+            pad_id: fills short rows of a batch.
+            held_out: measures the validation split when the Trainer asks for an evaluation;
+                returns metrics without prefix. Runs on every rank.
+            **kwargs: as for Trainer.
+        """
+        super().__init__(
+            train_dataset=train_dataset, data_collator=partial(collate, pad_id=pad_id), **kwargs
+        )
+        self._held_out = held_out
+        self._sampler = EpochSampler(len(train_dataset), self.args.data_seed or self.args.seed)
+        # Accelerate forwards the epoch only through some of its wrappers; a resumed epoch on
+        # two ranks is wrapped twice and would otherwise train on the noise of epoch 0.
+        self.add_callback(_SetEpoch(self._sampler))
+
+    def compute_loss(
+        self,
+        model: torch.nn.Module,
+        inputs: dict[str, Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: Tensor | int | None = None,
+    ) -> Any:
+        """Weighted nats over the step's denominator, times the ranks that DDP averages over."""
+        outputs = model(input_ids=inputs["input_ids"], attention_mask=inputs["attention_mask"])
+        nats = weighted_nats(outputs.logits, inputs["labels"], inputs["weights"])
+        if num_items_in_batch is None:
+            num_items_in_batch = inputs["denominator"].sum()
+        loss = nats / num_items_in_batch * self.accelerator.num_processes
+        return (loss, outputs) if return_outputs else loss
+
+    def evaluate(
+        self,
+        eval_dataset: Any = None,
+        ignore_keys: list[str] | None = None,
+        metric_key_prefix: str = "eval",
+    ) -> dict[str, float]:
+        """Measure the validation split by region instead of a mean of batch losses."""
+        if self._held_out is None:
+            return {}
+        metrics = {f"{metric_key_prefix}_{k}": v for k, v in self._held_out().items()}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, metrics
+        )
+        return metrics
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
+        return self._sampler
+
+    def _get_num_items_in_batch(
+        self, batch_samples: list[dict[str, Tensor]], device: torch.device
+    ) -> Tensor | None:
+        if not batch_samples:
+            return None
+        total = torch.stack([batch["denominator"].sum() for batch in batch_samples]).sum()
+        return self.accelerator.gather(total.to(device)).sum()
+
+
+class _SetEpoch(TrainerCallback):
+    def __init__(self, sampler: EpochSampler) -> None:
+        self._sampler = sampler
+
+    def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._sampler.set_epoch(int(state.epoch + 1e-6))  # a resumed epoch starts at a fraction
