@@ -216,7 +216,14 @@ def models() -> None:
     """List the bases hfbio knows by name; any Hub id of a known architecture works too."""
     from hfbio.models.catalogue import table
 
-    typer.echo(table())
+    rows = [
+        {name: row[name] for name in ("name", "architecture", "parameters", "chains", "licence")}
+        | {"needs": row["needs"]}
+        for row in table()
+    ]
+    widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
+    for row in [dict(zip(widths, widths)), *rows]:
+        typer.echo("  ".join(row[name].ljust(width) for name, width in widths.items()).rstrip())
 
 
 def _length(text: str) -> int | tuple[int, int] | None:

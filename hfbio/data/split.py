@@ -25,7 +25,9 @@ from hfbio.record import AntibodyRecord
 log = logging.getLogger(__name__)
 
 PARTS: Final = ("train", "validation", "test")
-_LARGE: Final = 0.1  # share of a held-out part above which one group would decide its score
+_SHARES: Final = (0.1, 0.2, 0.5, 1.0)
+"""Largest group of a held-out part, as a share of the smaller one: each is tried where the groups
+before it leave room. One large family would decide the part's score."""
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,10 @@ def split_table(
 ) -> SplitReport:
     """Write ``train.parquet``, ``validation.parquet``, ``test.parquet`` and ``split.json``.
 
-    Groups (see `clone_groups`) are never divided. Those larger than a tenth of the smallest
-    held-out part go to train, since one of them would decide that part's score; the others fill
-    test, then validation, in an order that depends on ``seed`` and on their sequences alone. So the
-    same rows in another order give the same parts. A held-out part is never larger than asked.
+    Groups (see `clone_groups`) are never divided. They fill test, then validation, in an order that
+    depends on ``seed`` and on their sequences alone, so that the same rows in another order give
+    the same parts. Groups larger than a tenth of a held-out part are used only if smaller ones do
+    not fill it: large families go to train. A held-out part is never larger than asked.
 
     Args:
         table: written by `import_table`.
@@ -109,15 +111,16 @@ def _assign(
     """``(N,)`` part of each record: 0 train, 1 validation, 2 test."""
     sizes = np.bincount(groups)
     room = {part: int(fractions[part] * len(records) + 1e-9) for part in (2, 1)}
-    limit = max(1, int(_LARGE * min((n for n in room.values() if n), default=0)))
+    smallest = min((n for n in room.values() if n), default=0)
     part_of_group = np.zeros(len(sizes), np.int64)
-    for group in _shuffled(records, groups, seed):
-        if sizes[group] > limit:
-            continue
-        part = next((p for p in (2, 1) if sizes[group] <= room[p]), 0)
-        if part:
-            part_of_group[group] = part
-            room[part] -= int(sizes[group])
+    order = _shuffled(records, groups, seed)
+    for share in _SHARES:
+        for group in order:
+            if part_of_group[group] or sizes[group] > max(1, share * smallest):
+                continue
+            if part := next((p for p in (2, 1) if sizes[group] <= room[p]), 0):
+                part_of_group[group] = part
+                room[part] -= int(sizes[group])
     for part in (0, 1, 2):
         if fractions[part] and not (part_of_group == part).any():
             raise DataError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +33,7 @@ class AdapterConfig:
     lora_alpha: int = 32  # > 0; the update is scaled by alpha / r
     lora_dropout: float = 0.0  # in [0, 1); equality across batch layouts needs 0
     target: str = "all"  # every linear layer of the encoder, or a regex of whole module names
+    modules_to_save: tuple[str, ...] = ()  # name endings of modules trained in full, such as norms
     use_rslora: bool = False  # scale by alpha / sqrt(r) instead (Kalajdzievski 2023)
 
     def __post_init__(self) -> None:
@@ -62,12 +64,14 @@ def attach(
         rng: source of the initial values; torch's global generator if ``None``.
 
     Raises:
-        SettingError: ``target`` is not a regex or matches no linear layer.
+        SettingError: ``target`` is not a regex or matches no linear layer, or an entry of
+            ``modules_to_save`` is the end of no module's name.
     """
     if config.method == "full":
         return loaded.model.requires_grad_(True)
     target = loaded.family.lora_targets if config.target == "all" else config.target
     _require_match(loaded, target)
+    _require_modules(loaded, config.modules_to_save)
     trained_rows = list(loaded.trained_rows)
     peft_config = LoraConfig(
         task_type=None,  # peft has none for masked language models
@@ -77,6 +81,7 @@ def attach(
         use_dora=config.method == "dora",
         use_rslora=config.use_rslora,
         target_modules=target,
+        modules_to_save=list(config.modules_to_save) or None,
         trainable_token_indices={loaded.family.word_embeddings: trained_rows}
         if trained_rows
         else None,
@@ -197,6 +202,16 @@ def _require_match(loaded: LoadedBase, target: str) -> None:
             f"target {target!r} matches no linear layer of {loaded.name}; layers are called "
             f"{layers[0]}, ..., {layers[-1]}"
         )
+
+
+def _require_modules(loaded: LoadedBase, endings: Sequence[str]) -> None:
+    names = [name for name, _ in loaded.model.named_modules()]
+    for ending in endings:
+        if not any(name.endswith(ending) for name in names):
+            raise SettingError(
+                f"modules_to_save: no module of {loaded.name} has a name that ends in {ending!r}; "
+                f"the last ones are called {', '.join(names[-5:])}"
+            )
 
 
 def _keep_output_layer(model: PeftModel) -> None:

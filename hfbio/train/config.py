@@ -49,6 +49,10 @@ class FinetuneConfig(TrainingArguments):
     tags: list[str] = field(
         default_factory=list, metadata={"help": f"condition tags: {', '.join(TAG_FIELDS)}"}
     )
+    balance: str = field(
+        default="none",
+        metadata={"help": "none, or clone: draw every clone equally often, whatever its size"},
+    )
     tag_dropout: float = field(
         default=0.1, metadata={"help": "how often a tag is hidden in training, in [0, 1)"}
     )
@@ -59,6 +63,10 @@ class FinetuneConfig(TrainingArguments):
     use_rslora: bool = field(default=False, metadata={"help": "scale by alpha / sqrt(r) instead"})
     lora_target_modules: str = field(
         default="all", metadata={"help": "every linear layer of the encoder, or a regex"}
+    )
+    lora_modules_to_save: list[str] = field(
+        default_factory=list,
+        metadata={"help": "name endings of modules trained in full beside LoRA, such as LayerNorm"},
     )
     eval_mask_draws: int = field(default=4, metadata={"help": "masks per held-out chain"})
     sampler_kwargs: dict | str | None = field(
@@ -83,6 +91,8 @@ class FinetuneConfig(TrainingArguments):
             raise SettingError(f"tags {unknown} are not among {', '.join(TAG_FIELDS)}")
         if not 0 <= self.tag_dropout < 1:
             raise SettingError(f"tag_dropout must be in [0, 1), got {self.tag_dropout}")
+        if self.balance not in ("none", "clone"):
+            raise SettingError(f"balance must be none or clone, got {self.balance!r}")
         if self.eval_mask_draws < 1:
             raise SettingError(f"eval_mask_draws must be >= 1, got {self.eval_mask_draws}")
         if self.remove_unused_columns:

@@ -1,10 +1,11 @@
-"""Training examples whose noise is a pure function of (seed, epoch, row). Reads no files."""
+"""Training examples whose order and noise are pure functions of (seed, epoch, slot)."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
 import torch
+from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
 from hfbio.data.encode import Corrupted, encode, tag_values
@@ -15,10 +16,10 @@ from hfbio.tokens import Prompt, TokenMap
 
 
 class CorruptedChains(Dataset[Corrupted]):
-    """Item ``epoch * n + row`` is chain ``row`` as corrupted in that epoch.
+    """Item ``epoch * n + slot`` is the chain drawn for that slot of that epoch, corrupted.
 
     The epoch travels inside the index, so that data-loader workers, ranks, accumulation and a
-    resumed run all see the same noise without being told the epoch.
+    resumed run all see the same chains and the same noise without being told the epoch.
     """
 
     def __init__(
@@ -30,45 +31,70 @@ class CorruptedChains(Dataset[Corrupted]):
         *,
         tag_dropout: float,
         seed: int,
+        weights: Tensor | None = None,
     ) -> None:
+        """Set up ``n`` chains.
+
+        Args:
+            records: the training split.
+            objective: corrupts each chain.
+            tokens: ids of the tokenizer.
+            prompt: condition tags.
+            tag_dropout: how often a tag is hidden, in [0, 1).
+            seed: of order and noise.
+            weights: ``(n,)`` float64 > 0: how often each chain is drawn, in proportion. Without
+                them every epoch shows each chain once.
+        """
         self._records = records
         self._objective = objective
         self._tokens = tokens
         self._prompt = prompt
         self._tag_dropout = tag_dropout
         self._seed = seed
+        self._cumulative = None if weights is None else weights.cumsum(0)
+        self._order: tuple[int, Tensor] = (-1, torch.empty(0))  # of the epoch read last
 
     def __len__(self) -> int:
         return len(self._records)
 
     def __getitem__(self, index: int) -> Corrupted:
-        epoch, row = divmod(index, len(self._records))
-        record = self._records[row]
-        rng = generator(self._seed, epoch, row)
+        epoch, slot = divmod(index, len(self._records))
+        record = self._records[self._rows(epoch)[slot]]
+        rng = generator(self._seed, epoch, slot)
         tags = self._prompt.tags
         described = tags.describe(tag_values(record, tags.fields))
         chosen = tags.drop(described, self._tag_dropout, rng)
         example = encode(record, self._tokens, self._prompt.ids(chosen))
         return self._objective.corrupt(example, self._tokens, rng)
 
+    def _rows(self, epoch: int) -> Tensor:
+        """``(n,)`` row shown at each slot of ``epoch``."""
+        if self._order[0] != epoch:
+            rng = generator(self._seed, epoch)
+            n = len(self._records)
+            if self._cumulative is None:
+                rows = torch.randperm(n, generator=rng)
+            else:
+                at = torch.rand(n, generator=rng, dtype=torch.float64) * self._cumulative[-1]
+                rows = torch.searchsorted(self._cumulative, at, right=True).clamp(max=n - 1)
+            self._order = (epoch, rows)
+        return self._order[1]
+
 
 class EpochSampler(Sampler[int]):
-    """Rows in an order drawn anew each epoch, as indices of `CorruptedChains`."""
+    """The indices of one epoch of `CorruptedChains`, which itself decides what they hold."""
 
-    def __init__(self, n_rows: int, seed: int) -> None:
+    def __init__(self, n_rows: int) -> None:
         self._n_rows = n_rows
-        self._seed = seed
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order and the noise of the next pass."""
+        """Choose the next pass."""
         self._epoch = epoch
 
     def __len__(self) -> int:
         return self._n_rows
 
     def __iter__(self) -> Iterator[int]:
-        rng = generator(self._seed, self._epoch)
         first = self._epoch * self._n_rows
-        for row in torch.randperm(self._n_rows, generator=rng).tolist():
-            yield first + row
+        return iter(range(first, first + self._n_rows))

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
 from transformers import TrainerCallback
 
 from hfbio.bundle import Manifest, write_json, write_manifest
@@ -18,6 +20,7 @@ from hfbio.errors import SettingError
 from hfbio.models import AdapterConfig, LoadedBase, add_tags, attach, load_base
 from hfbio.objectives import Objective, build
 from hfbio.record import AntibodyRecord
+from hfbio.rng import generator
 from hfbio.sample import Unmask
 from hfbio.score.assess import Contender, measure_baselines, measure_model
 from hfbio.score.heldout import HeldOut
@@ -75,7 +78,7 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
 
     tags = _collect_tags(corpus, base, config.tags)
     tagged = add_tags(base, tags)
-    model = attach(tagged, adapter_config(config))
+    model = attach(tagged, adapter_config(config), rng=generator(config.seed))
     tuned = Contender(model, tagged.token_map, _prompt(tagged, tags))
     trainer = AntibodyTrainer(
         model=model,
@@ -87,6 +90,7 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
             tuned.prompt,
             tag_dropout=config.tag_dropout,
             seed=config.seed,
+            weights=_clone_weights(corpus.train) if config.balance == "clone" else None,
         ),
         pad_id=tagged.token_map.pad_id,
         processing_class=tagged.tokenizer,
@@ -162,6 +166,7 @@ def adapter_config(config: FinetuneConfig) -> AdapterConfig:
         lora_dropout=config.lora_dropout,
         use_rslora=config.use_rslora,
         target=config.lora_target_modules,
+        modules_to_save=tuple(config.lora_modules_to_save),
     )
 
 
@@ -188,6 +193,12 @@ def _validation_metrics(
         f"nats_per_residue_at_{fraction:g}": float(nats[f].sum() / residues[f].sum())
         for f, fraction in enumerate(held_out.fractions)
     }
+
+
+def _clone_weights(records: Sequence[AntibodyRecord]) -> Tensor:
+    """``(n,)`` one over the size of each chain's clone."""
+    groups = torch.from_numpy(clone_groups(records))
+    return 1 / torch.bincount(groups)[groups].double()
 
 
 def _collect_tags(corpus: Corpus, base: LoadedBase, fields: Sequence[str]) -> Tags:

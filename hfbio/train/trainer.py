@@ -44,7 +44,7 @@ class AntibodyTrainer(Trainer):
             train_dataset=train_dataset, data_collator=partial(collate, pad_id=pad_id), **kwargs
         )
         self._held_out = held_out
-        self._sampler = EpochSampler(len(train_dataset), self.args.data_seed or self.args.seed)
+        self._sampler = EpochSampler(len(train_dataset))
         # Accelerate forwards the epoch only through some of its wrappers; a resumed epoch on
         # two ranks is wrapped twice and would otherwise train on the noise of epoch 0.
         self.add_callback(_SetEpoch(self._sampler))
