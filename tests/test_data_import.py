@@ -126,7 +126,9 @@ def test_an_error_late_in_the_work_leaves_the_earlier_output_as_it_was(tmp_path,
 
     monkeypatch.setattr(pq, "write_table", write_half)
     with pytest.raises(OSError, match="disk full"):
-        import_table([path, write_fasta(tmp_path / "a.fasta", [("b", KAPPA)])], tmp_path / "t.parquet")
+        import_table(
+            [path, write_fasta(tmp_path / "a.fasta", [("b", KAPPA)])], tmp_path / "t.parquet"
+        )
     after = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
     assert {k: v for k, v in after.items() if k != "a.fasta"} == {
         k: v for k, v in before.items() if k != "a.fasta"
@@ -257,7 +259,7 @@ def test_the_example_has_germlines_that_fit_residue_by_residue(example):
     assert all(len(r.germline_alignment_aa) == len(r.sequence_aa) for r in records)
     pairs = [(a, g) for r in records for a, g in zip(r.sequence_aa, r.germline_alignment_aa)]
     known = [(a, g) for a, g in pairs if g != "-"]
-    assert set(g for _, g in known) <= set("ACDEFGHIKLMNPQRSTVWY")
+    assert {g for _, g in known} <= set("ACDEFGHIKLMNPQRSTVWY")
     assert len(known) > 0.8 * len(pairs)
     # Shifted by one residue, 6 % would agree by chance; memory B cells mutate a few per cent.
     assert sum(a == g for a, g in known) > 0.9 * len(known)

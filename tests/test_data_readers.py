@@ -170,9 +170,15 @@ def test_amino_acids_are_found_under_the_names_in_use(table, name):
 
 @pytest.mark.parametrize(
     ("heavy", "light"),
-    [("heavy", "light"), ("VH", "VL"), ("heavy_seq", "light_seq"), ("Heavy Sequence", "Light Sequence"),
-     ("sequence_alignment_aa_heavy", "sequence_alignment_aa_light"), ("HC", "LC")],
-)  # fmt: skip
+    [
+        ("heavy", "light"),
+        ("VH", "VL"),
+        ("HC", "LC"),
+        ("heavy_seq", "light_seq"),
+        ("Heavy Sequence", "Light Sequence"),
+        ("sequence_alignment_aa_heavy", "sequence_alignment_aa_light"),
+    ],
+)
 def test_a_pair_gives_two_chains_of_one_cell(table, heavy, light):
     path = table(["id", heavy, light], ["a", HEAVY, KAPPA], ["b", HEAVY, "na"])
     records, rejects = read_numbered(path)

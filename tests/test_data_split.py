@@ -126,6 +126,7 @@ def test_split_json_holds_the_report(table, tmp_path):
     assert saved["digest"] == report.digest
     assert saved["seed"] == 2
     assert saved["n_rows"]["validation"] == 0
+    assert load_table(tmp_path / "s" / "validation.parquet") == []
     assert saved["leak"]["n_test"] == report.n_rows["test"]
 
 
@@ -231,7 +232,9 @@ def test_identity_is_one_with_itself_and_counts_each_difference_once():
     identity = nearest_identity(queries, [HEAVY]).identity
     assert identity[0] == 1
     assert identity[1] == pytest.approx((n - 1) / n)
-    assert identity[2] == pytest.approx(n / (n + 2))  # inserted at 111A and 112A, the middle of CDR3
+    assert identity[2] == pytest.approx(
+        n / (n + 2)
+    )  # inserted at 111A and 112A, the middle of CDR3
 
 
 def test_identity_is_symmetric():

@@ -85,7 +85,11 @@ def test_insertions_of_a_long_cdr3_have_letters_and_keep_their_order():
 
 
 def test_a_leader_and_a_constant_region_are_outside_the_domain():
-    leader, constant = "MGWSCIILFLVATATGVHS", "ASTKGPSVFPLAPSSKSTSGGTAALGCLVKDYFPEPVTVSWNSGALTSGV"
+    leader = "MGWSCIILFLVATATGVHS"
+    constant = (  # CH1, hinge and CH2 of human IgG1 (UniProt P01857), themselves Ig domains
+        "ASTKGPSVFPLAPSSKSTSGGTAALGCLVKDYFPEPVTVSWNSGALTSGVHTFPAVLQSSGLYSLSSVVTVPSSSLGTQTYICNVNHKPSNTKVDKKVEP"
+        "KSCDKTHTCPPCPAPELLGGPSVFLFPPKPKDTLMISRTPEVTCVVVDVSHEDPEVKFNWYVDGVEVHNAKTKPREEQYNSTYRVVSVLTVLHQDWLNGK"
+    )
     found = number(leader + HEAVY + constant)
     assert (found.start, found.stop) == (len(leader), len(leader) + len(HEAVY))
     assert found.regions == number(HEAVY).regions  # cut points count from the domain's start

@@ -84,6 +84,8 @@ def split_table(
     _check_folder(output_dir)
     rows = read_arrow(Path(table))
     records = from_arrow(rows)
+    if not records:
+        raise DataError(f"{table}: a table without rows")
     if by == "random":
         log.warning(
             "a random split puts relatives in train and test; held-out numbers will flatter"

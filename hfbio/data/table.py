@@ -56,8 +56,8 @@ def read_arrow(path: Path) -> pa.Table:
     """The columns of `SCHEMA` from a Parquet file that `import_table` or `split_table` wrote.
 
     Raises:
-        DataError: no such file, not Parquet, a column is missing or of another type, no rows, or
-            the regions of a row do not add up to its sequence.
+        DataError: no such file, not Parquet, a column is missing or of another type, or the regions
+            of a row do not add up to its sequence.
     """
     if not path.is_file():
         raise DataError(
@@ -77,8 +77,6 @@ def read_arrow(path: Path) -> pa.Table:
         table = table.select(SCHEMA.names).cast(SCHEMA)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as fault:
         raise DataError(f"{path}: a column has the wrong type ({fault})") from fault
-    if not table.num_rows:
-        raise DataError(f"{path}: a table without rows")
     _check_regions(path, table)
     return table
 

@@ -29,7 +29,7 @@ _SPECIES: Final = {
 _COMMON: Final = {alias: name for name, aliases in _SPECIES.items() for alias in (name, *aliases)}
 
 _GENE: Final = re.compile(r"(?:IG[HKL]|TR[ABGD])[A-Z0-9/()-]*(?:\*[0-9]+)?", re.IGNORECASE)
-_CONSTANT: Final = re.compile(r"IG(?:H?([MDGAE])|([KL])C)[A-Z0-9*]*", re.IGNORECASE)
+_CONSTANT: Final = re.compile(r"\bIG(?:H?([MDGAE])|([KL])C)[A-Z0-9*]*", re.IGNORECASE)
 _LOCUS: Final = {"H": "IGH", "HEAVY": "IGH", "K": "IGK", "KAPPA": "IGK", "LAMBDA": "IGL"}
 _LOCI: Final = ("IGH", "IGK", "IGL", "TRA", "TRB", "TRG", "TRD")
 

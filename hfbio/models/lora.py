@@ -18,6 +18,7 @@ from transformers import PreTrainedModel
 
 from hfbio.errors import AdapterMismatch, BundleError, SettingError
 from hfbio.models.load import LoadedBase
+from hfbio.models.verify import check_weights
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -113,7 +114,7 @@ def restore(
 
     Args:
         loaded: the same base, prepared by the same calls (`add_tags`, `without_token_dropout`).
-            Its model is changed in place, and unusable after an error.
+            An adapter changes its model in place, and leaves it unusable after an error.
         folder: holds adapter_config.json and adapter_model.safetensors, or, after full
             fine-tuning, model.safetensors. Other formats are not read.
         trainable: go on training, or keep every weight frozen.
@@ -124,6 +125,7 @@ def restore(
     Raises:
         BundleError: no weights in ``folder``.
         AdapterMismatch: trained on another base, another commit of it, or with other tags.
+        UnknownModel: after full fine-tuning, weights that are incomplete.
     """
     folder = Path(folder)
     if folder.joinpath(ADAPTER_CONFIG).is_file():
@@ -155,13 +157,15 @@ def _restore_adapter(loaded: LoadedBase, folder: Path, trainable: bool) -> PeftM
 
 
 def _restore_full(loaded: LoadedBase, folder: Path) -> PreTrainedModel:
-    saved = load_file(folder / FULL_WEIGHTS)
-    own = loaded.model.state_dict()
-    tied = loaded.model.all_tied_weights_keys  # left out by save_pretrained
-    _require_keys(folder, saved, {k: v for k, v in own.items() if k not in tied or k in saved})
-    loaded.model.load_state_dict(saved, strict=False)
-    loaded.model.tie_weights()
-    return loaded.model
+    # By transformers, not by load_state_dict: it writes some names (ESM's) other than it has them.
+    model, report = type(loaded.model).from_pretrained(
+        folder, dtype=loaded.model.dtype, use_safetensors=True, output_loading_info=True
+    )
+    _require_keys(folder, model.state_dict(), loaded.model.state_dict())
+    check_weights(
+        str(folder), report["missing_keys"], report["unexpected_keys"], family=loaded.family
+    )
+    return model.to(loaded.model.device)
 
 
 def _require_base(loaded: LoadedBase, folder: Path, recorded: dict[str, Any]) -> None:

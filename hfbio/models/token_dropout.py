@@ -11,11 +11,12 @@ from hfbio.models.load import LoadedBase
 def without_token_dropout(loaded: LoadedBase) -> LoadedBase:
     """The base with a scale of its embeddings that does not depend on how much is masked.
 
-    With ``token_dropout`` (`EsmEmbeddings.forward` in transformers 5.23, the block under
-    ``if self.token_dropout``; Rives et al. 2021 trained so) every ``<mask>`` embedding is set to
-    zero and all others are multiplied by 0.88 / (1 - share masked): 1.03 at 15 % masked, 8.8 at
-    90 %. Diffusion and unmasking from a blank pass through all shares, far outside of what the
-    model has seen. Off, the factor is 1, its mean in training.
+    With ``token_dropout`` every ``<mask>`` embedding is set to zero and all others are multiplied
+    by 0.88 / (1 - masked share of the tokens): 1.03 at a share of 0.15, 8.8 at 0.9. (Source:
+    ``EsmEmbeddings.forward`` of transformers 5.23, the block under ``if self.token_dropout``; the
+    0.88 is 1 - 0.15 * 0.8, from the training of ESM-2.) Diffusion and unmasking from a blank
+    pass through all shares, far outside of what the model has seen. Off, the factor is 1, as at
+    the mean share of training.
 
     With the switch off the row of ``<mask>`` would be read, which training never touched. So it
     is set to zero, which is what the model saw in its place, and becomes one of the rows that

@@ -13,6 +13,7 @@ from hfbio.report.text import LABELS, contenders
 # Okabe and Ito 2008: told apart with any colour vision. Hatches tell them apart in grey.
 _STYLE = {
     "base": ("#999999", ""),
+    "base_calibrated": ("#CC79A7", "\\\\"),
     "tuned": ("#0072B2", ""),
     "position": ("#E69F00", "//"),
     "position_family": ("#009E73", ".."),

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 LABELS: Final = {
     "base": "base",
+    "base_calibrated": "base, calibrated",
     "tuned": "tuned",
     "position": "IMGT frequency",
     "position_family": "+ V family",
@@ -23,7 +24,7 @@ def held_out_table(metrics: Mapping[str, Any]) -> str:
     names = contenders(metrics)
     lines = []
     for masked in dict.fromkeys(row["masked"] for row in metrics["held_out"]):
-        head = "".join(f"{LABELS[name]:>16}" for name in names)
+        head = "".join(f"{LABELS[name]:>18}" for name in names)
         lines.append(f"{f'{masked:.0%} masked':<16}{head}" + f"{'tuned - base (95 %)':>26}")
         for row in metrics["held_out"]:
             if row["masked"] == masked:
@@ -44,7 +45,7 @@ def cell_name(row: Mapping[str, Any]) -> str:
 
 
 def _line(row: Mapping[str, Any], names: list[str]) -> str:
-    values = "".join(f"{row[name]['nats_per_residue']:>16.3f}" for name in names)
+    values = "".join(f"{row[name]['nats_per_residue']:>18.3f}" for name in names)
     line = f"  {cell_name(row):<14}{values}"
     if gap := row.get("difference"):
         interval = f"{gap['nats_per_residue']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 
 from hfbio.data.encode import encode_described
 from hfbio.record import AntibodyRecord
 from hfbio.score.baseline import BaselinePredictor, PositionFrequency
+from hfbio.score.calibrate import fit_temperature
 from hfbio.score.heldout import FRACTIONS, HeldOut, measure, model_predictor
 from hfbio.tokens import Prompt, TokenMap
 
@@ -43,6 +45,55 @@ def measure_model(
         seed=seed,
         batch_size=batch_size,
         rows=rows,
+    )
+
+
+def measure_calibrated(
+    contender: Contender,
+    fit_on: Sequence[AntibodyRecord],
+    records: Sequence[AntibodyRecord],
+    *,
+    draws: int,
+    seed: int,
+    batch_size: int,
+    fractions: Sequence[float] = FRACTIONS,
+    rows: Sequence[int] | None = None,
+) -> HeldOut:
+    """A model at its best temperature for each share of masked residues.
+
+    Args:
+        contender: the model.
+        fit_on: chains for the temperatures, normally the validation split.
+        records: the held-out chains.
+        draws: as for `measure`.
+        seed: as for `measure`.
+        batch_size: chains per network pass.
+        fractions: as for `measure`.
+        rows: as for `measure`.
+    """
+    model, tokens = contender.model, contender.tokens
+    known = encode_described(fit_on, tokens, contender.prompt)
+    examples = encode_described(records, tokens, contender.prompt)
+    parts = []
+    for fraction in fractions:
+        temperature = fit_temperature(
+            model, tokens, known, fraction=fraction, seed=seed, batch_size=batch_size
+        )
+        predict = model_predictor(model, tokens, examples, temperature=temperature)
+        parts.append(
+            measure(
+                examples,
+                predict,
+                fractions=[fraction],
+                draws=draws,
+                seed=seed,
+                batch_size=batch_size,
+                rows=rows,
+            )
+        )
+    return HeldOut(
+        tuple(fractions),
+        *(torch.cat([getattr(p, name) for p in parts]) for name in ("nats", "hits", "residues")),
     )
 
 

@@ -83,7 +83,7 @@ def measure(
             for first in range(0, len(rows), batch_size):
                 part = rows[first : first + batch_size]
                 hidden = [
-                    _hide(len(examples[row].residues), fraction, generator(seed, draw, row))
+                    hide(len(examples[row].residues), fraction, generator(seed, draw, row))
                     for row in part
                 ]
                 for row, at, (n, h) in zip(part, hidden, predict(part, hidden)):
@@ -94,34 +94,22 @@ def measure(
     return HeldOut(tuple(fractions), nats, hits, residues)
 
 
-def model_predictor(model: nn.Module, tokens: TokenMap, examples: Sequence[Example]) -> Predict:
+def model_predictor(
+    model: nn.Module, tokens: TokenMap, examples: Sequence[Example], *, temperature: float = 1.0
+) -> Predict:
     """Predict hidden residues with a masked language model.
 
     Args:
         model: returns an object with ``logits`` ``(B, L, V)``; put into evaluation mode.
         tokens: what its ids mean; needs a mask token.
         examples: the chains ``measure`` was given, in the same order.
+        temperature: > 0; logits are divided by it.
     """
-    device = next(model.parameters()).device
-    model.eval()
 
     def predict(rows: Sequence[int], hidden: Sequence[Tensor]) -> list[tuple[Tensor, Tensor]]:
-        at = [examples[row].residues[h] for row, h in zip(rows, hidden)]
-        shown = []
-        for row, positions in zip(rows, at):
-            ids = examples[row].input_ids.clone()
-            ids[positions] = tokens.require_mask()
-            shown.append(ids)
-        batch: dict[str, Any] = {
-            "input_ids": pad(shown, tokens.pad_id).to(device),
-            "attention_mask": pad([torch.ones_like(ids) for ids in shown], 0).to(device),
-        }
-        with torch.inference_mode():
-            logits = model(**batch).logits
         answers = []
-        for i, (row, positions) in enumerate(zip(rows, at)):
-            log_p = logits[i, positions.to(device)].float().log_softmax(dim=-1).cpu()
-            truth = examples[row].input_ids[positions]
+        for logits, truth in hidden_logits(model, tokens, [examples[i] for i in rows], hidden):
+            log_p = (logits / temperature).log_softmax(dim=-1)
             nats = -log_p.gather(1, truth.unsqueeze(1)).squeeze(1)
             answers.append((nats, log_p.argmax(dim=-1) == truth))
         return answers
@@ -129,7 +117,39 @@ def model_predictor(model: nn.Module, tokens: TokenMap, examples: Sequence[Examp
     return predict
 
 
-def _hide(n_residues: int, fraction: float, rng: torch.Generator) -> Tensor:
+def hidden_logits(
+    model: nn.Module, tokens: TokenMap, examples: Sequence[Example], hidden: Sequence[Tensor]
+) -> list[tuple[Tensor, Tensor]]:
+    """What a model says at hidden residues: ``(n, V)`` float32 logits and ``(n,)`` true ids.
+
+    Args:
+        model: put into evaluation mode.
+        tokens: needs a mask token.
+        examples: the chains of one batch.
+        hidden: per chain the residues to hide, numbered from 0.
+    """
+    model.eval()
+    device = next(model.parameters()).device
+    at = [example.residues[h] for example, h in zip(examples, hidden)]
+    shown = []
+    for example, positions in zip(examples, at):
+        ids = example.input_ids.clone()
+        ids[positions] = tokens.require_mask()
+        shown.append(ids)
+    batch: dict[str, Any] = {
+        "input_ids": pad(shown, tokens.pad_id).to(device),
+        "attention_mask": pad([torch.ones_like(ids) for ids in shown], 0).to(device),
+    }
+    with torch.inference_mode():
+        logits = model(**batch).logits
+    return [
+        (logits[i, positions.to(device)].float().cpu(), example.input_ids[positions])
+        for i, (example, positions) in enumerate(zip(examples, at))
+    ]
+
+
+def hide(n_residues: int, fraction: float, rng: torch.Generator) -> Tensor:
+    """``round(fraction * n_residues)`` residue numbers, at least one, in random order."""
     n_hidden = max(1, round(fraction * n_residues))
     return torch.randperm(n_residues, generator=rng)[:n_hidden]
 

@@ -22,7 +22,12 @@ from hfbio.objectives import Objective, build
 from hfbio.record import AntibodyRecord
 from hfbio.rng import generator
 from hfbio.sample import Unmask
-from hfbio.score.assess import Contender, measure_baselines, measure_model
+from hfbio.score.assess import (
+    Contender,
+    measure_baselines,
+    measure_calibrated,
+    measure_model,
+)
 from hfbio.score.heldout import HeldOut
 from hfbio.score.summary import summarise
 from hfbio.tokens import Prompt, Tags
@@ -71,8 +76,10 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
     corpus = prepare(config, base)
 
     untuned = Contender(base.model.to(config.device), base.token_map, _prompt(base, Tags()))
-    before = _measure(untuned, corpus.test, config)
-    baselines = measure_baselines(
+    measured = {"base": _measure(untuned, corpus.test, config)}
+    if corpus.validation:
+        measured["base_calibrated"] = _measure_calibrated(untuned, corpus, config)
+    measured |= measure_baselines(
         corpus.train, corpus.test, untuned, draws=config.eval_mask_draws, seed=EVAL_SEED
     )
 
@@ -99,13 +106,11 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
     )
     outcome = trainer.train(resume_from_checkpoint=_checkpoint(config.resume_from_checkpoint))
 
-    after = _measure(dataclasses.replace(tuned, model=trainer.model), corpus.test, config)
+    measured["tuned"] = _measure(
+        dataclasses.replace(tuned, model=trainer.model), corpus.test, config
+    )
     metrics = {
-        **summarise(
-            {"base": before, "tuned": after, **baselines},
-            clone_groups(corpus.test),
-            compare=("base", "tuned"),
-        ),
+        **summarise(measured, clone_groups(corpus.test), compare=("base", "tuned")),
         "run": {
             "base": base.name,
             "base_revision": base.revision,
@@ -180,6 +185,19 @@ def _measure(
         seed=EVAL_SEED,
         batch_size=config.per_device_eval_batch_size,
         rows=rows_of_rank(len(records), config),
+    )
+    return sum_across_ranks(part, config)
+
+
+def _measure_calibrated(contender: Contender, corpus: Corpus, config: FinetuneConfig) -> HeldOut:
+    part = measure_calibrated(
+        contender,
+        corpus.validation,
+        corpus.test,
+        draws=config.eval_mask_draws,
+        seed=EVAL_SEED,
+        batch_size=config.per_device_eval_batch_size,
+        rows=rows_of_rank(len(corpus.test), config),
     )
     return sum_across_ranks(part, config)
 
