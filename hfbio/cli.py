@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from hfbio import __version__
-from hfbio.errors import HfbioError, SettingError, Shortfall
+from hfbio.errors import DataError, HfbioError, SettingError, Shortfall
 
 app = typer.Typer(
     name="hfbio",
@@ -200,6 +200,8 @@ def score(
     device: Device = "cpu",
 ) -> None:
     """Masked pseudo-log-likelihood of each chain: nats per residue, perplexity, by region."""
+    if output.suffix != ".csv":
+        raise SettingError(f"{output}: scores are written as .csv")
     from tqdm import tqdm
 
     from hfbio.data import read_numbered
@@ -207,6 +209,9 @@ def score(
     from hfbio.report.scores import write_scores
 
     records, rejects = read_numbered(source)
+    if not records:
+        first = f"; the first: {rejects[0].reason} ({rejects[0].detail})" if rejects else ""
+        raise DataError(f"{source}: none of {len(rejects)} chains can be scored{first}")
     rows = load(model, device=device).score(records)
     typer.echo(write_scores(tqdm(rows, total=len(records), disable=None), rejects, output))
 
@@ -230,6 +235,6 @@ def _length(text: str) -> int | tuple[int, int] | None:
     if not text:
         return None
     parts = text.split("-")
-    if len(parts) > 2 or not all(part.isdigit() for part in parts):
+    if len(parts) > 2 or not all(part.isdecimal() for part in parts):
         raise SettingError(f"--length must be a number or a range such as 110-130, got {text!r}")
     return int(parts[0]) if len(parts) == 1 else (int(parts[0]), int(parts[1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -9,16 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import hf_hub_download, snapshot_download
 from torch import nn
 
 from hfbio.alphabet import RESIDUES
 from hfbio.bundle import MANIFEST, Manifest, read_manifest
 from hfbio.data.encode import encode_described
 from hfbio.data.groups import clone_groups
-from hfbio.errors import AdapterMismatch, SequenceError, SettingError
-from hfbio.models import LoadedBase, add_tags, load_base, restore
+from hfbio.errors import AdapterMismatch, DataError, SequenceError, SettingError
+from hfbio.models import LoadedBase, add_tags, for_objective, load_base, restore
+from hfbio.models.catalogue import find
 from hfbio.record import REGIONS, AntibodyRecord
-from hfbio.sample import State, Template, Unmask, generate
+from hfbio.sample import State, Template, Unmask, build, generate
 from hfbio.score.assess import Contender, measure_baselines, measure_model
 from hfbio.score.likelihood import mean_by_region, pseudo_nats
 from hfbio.score.panel import Design, DesignReport, add_novelty, examine, report
@@ -94,10 +97,7 @@ class AntibodyModel:
         """
         saved = dict(self.manifest.sampler) if self.manifest else {}
         given = {name: value for name, value in settings.items() if value is not None}
-        try:
-            return Unmask(**{**saved, **given})
-        except TypeError as error:
-            raise SettingError(f"sampler: {error}") from None
+        return build({**saved, **given})
 
     def sample(
         self,
@@ -164,11 +164,7 @@ class AntibodyModel:
             SequenceError: a chain is not numbered, or longer than the model reads.
         """
         for record in records:
-            if len(record.sequence_aa) > self.base.max_residues:
-                raise SequenceError(
-                    f"record {record.sequence_id!r} has {len(record.sequence_aa)} residues; "
-                    f"{self.base.name} reads at most {self.base.max_residues}"
-                )
+            self._require_readable(record)
             (example,) = encode_described([record], self.base.token_map, self.prompt)
             nats = pseudo_nats(self.model, self.base.token_map, example, batch_size=batch_size)
             by_region = mean_by_region(nats, example, REGIONS)
@@ -200,12 +196,23 @@ class AntibodyModel:
 
         Returns:
             See `hfbio.score.summary.summarise`.
+
+        Raises:
+            DataError: there is no chain.
+            SequenceError: a chain is not numbered, or longer than the model reads.
         """
+        if not records:
+            raise DataError("there is no chain to evaluate on")
+        for record in records:
+            self._require_readable(record)
         settings = {"draws": draws, "seed": seed}
         tuned = Contender(self.model, self.base.token_map, self.prompt)
         measured = {}
         if self.manifest is not None:
-            plain = load_base(self.manifest.base, revision=self.manifest.base_revision)
+            plain = for_objective(
+                load_base(self.manifest.base, revision=self.manifest.base_revision),
+                self.manifest.objective.get("kind", ""),
+            )
             device = next(self.model.parameters()).device
             untuned = Contender(
                 plain.model.to(device),
@@ -273,7 +280,15 @@ class AntibodyModel:
                 for length, count in histogram.items():
                     counts[int(length)] = counts.get(int(length), 0) + count
         ordered = sorted(counts)
+        self._require_length(ordered[-1])
         return ordered, torch.tensor([counts[n] for n in ordered], dtype=torch.float32)
+
+    def _require_readable(self, record: AntibodyRecord) -> None:
+        if len(record.sequence_aa) > self.base.max_residues:
+            raise SequenceError(
+                f"record {record.sequence_id!r} has {len(record.sequence_aa)} residues; "
+                f"{self.base.name} reads at most {self.base.max_residues}"
+            )
 
     def _require_length(self, n_residues: int) -> None:
         if n_residues > self.base.max_residues:
@@ -293,6 +308,9 @@ def load(
 ) -> AntibodyModel:
     """A model from a run folder, a Hub repository, a catalogue alias or a plain model folder.
 
+    Of a repository with hfbio.json only JSON, safetensors and vocabulary files are fetched, all
+    from one commit; nothing in it is run.
+
     Args:
         name: what to load.
         revision: branch, tag or commit, for Hub repositories.
@@ -305,11 +323,12 @@ def load(
         UnknownModel: nothing of that name.
         BundleError: hfbio.json is missing a field, or is not readable.
         AdapterMismatch: ``base`` is not the base the adapter was trained on.
+        SettingError: a revision for what is not on the Hub, or a device that is not there.
     """
-    folder = Path(name)
-    if not (folder / MANIFEST).is_file():
+    folder = _find_bundle(str(name), revision)
+    if folder is None:
         bare = load_base(str(name), revision=revision, trust_remote_code=trust_remote_code)
-        return AntibodyModel(bare, bare.model.to(device), None)
+        return AntibodyModel(bare, _put(bare.model, device), None)
     manifest = read_manifest(folder)
     loaded = load_base(
         base or manifest.base,
@@ -318,6 +337,38 @@ def load(
     )
     if loaded.name != manifest.base:
         raise AdapterMismatch(f"{folder} was trained on {manifest.base}, not on {loaded.name}")
-    tagged = add_tags(loaded, manifest.tags)
+    tagged = add_tags(for_objective(loaded, manifest.objective.get("kind", "")), manifest.tags)
     model = restore(tagged, folder)
-    return AntibodyModel(tagged, model.to(device), manifest)
+    return AntibodyModel(tagged, _put(model, device), manifest)
+
+
+def _find_bundle(name: str, revision: str | None) -> Path | None:
+    """The folder, downloaded if need be, that holds hfbio.json; ``None`` if ``name`` is a base."""
+    folder = Path(name)
+    if (folder / MANIFEST).is_file():
+        if revision is not None:
+            raise SettingError(f"{name} is a folder and has no revision {revision!r}")
+        return folder
+    if folder.is_dir() or find(name) or not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        return None
+    try:
+        manifest = Path(hf_hub_download(name, MANIFEST, revision=revision))
+    except OSError:  # a base has none; `load_base` tells of all other reasons
+        return None
+    # The cache keeps each file at snapshots/<commit>/: the branch may move between two calls.
+    return Path(
+        snapshot_download(
+            name,
+            revision=manifest.parent.name,
+            allow_patterns=["*.json", "*.safetensors", "vocab.txt"],
+            ignore_patterns=["*/*"],  # the merged model and the data
+        )
+    )
+
+
+def _put(model: nn.Module, device: str | torch.device) -> nn.Module:
+    try:
+        return model.to(device)
+    except (AssertionError, RuntimeError) as error:  # torch built without it, none there, full
+        reason = str(error).partition("\n")[0]
+        raise SettingError(f"device {str(device)!r} cannot be used: {reason}") from None

@@ -9,10 +9,11 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hfbio.alphabet import RESIDUES
+from hfbio.alphabet import AMBIGUOUS, RESIDUES
 from hfbio.errors import SequenceError, SettingError
 
 WILDCARD = "*"
+_RESERVED = frozenset("|[]" + WILDCARD)  # what tag tokens are spelled with
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ class TokenMap:
             SequenceError: a letter that is neither a residue nor, where the tokenizer has an
                 unknown token, an ambiguity code.
         """
-        ids = [self._lookup.get(letter, self.unknown_id) for letter in sequence]
+        known = {**dict.fromkeys(AMBIGUOUS, self.unknown_id), **self._lookup}
+        ids = [known.get(letter) for letter in sequence]
         if None in ids:
             at = ids.index(None)
             raise SequenceError(
@@ -99,6 +101,19 @@ class Tags:
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     seen: tuple[tuple[str, ...], ...] = ()  # combinations in training, `*` where unknown
 
+    def __post_init__(self) -> None:
+        for name, vs in self.values.items():
+            for value in vs:
+                if not value or _RESERVED & set(value) or not value.isprintable():
+                    raise SettingError(
+                        f"tag {name!r} has the value {value!r}; a value must not be empty nor hold "
+                        f"{' '.join(sorted(_RESERVED))} or invisible characters"
+                    )
+        options = [vs if len(vs) == 1 else (*vs, WILDCARD) for vs in self.values.values()]
+        for row in self.seen:
+            if len(row) != len(options) or any(v not in vs for v, vs in zip(row, options)):
+                raise ValueError(f"the combination {row} does not fit the values {self.values}")
+
     @property
     def fields(self) -> tuple[str, ...]:
         """The tag fields in order."""
@@ -115,7 +130,8 @@ class Tags:
             rows: field name -> one value per row; an empty value means unknown.
 
         Raises:
-            SettingError: a field is unknown in every row.
+            SettingError: a field is unknown in every row, or a value holds a character that tag
+                tokens are spelled with.
         """
         values = {name: tuple(sorted({v for v in column if v})) for name, column in rows.items()}
         if empty := [name for name, vs in values.items() if not vs]:

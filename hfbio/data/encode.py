@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from torch import Tensor
 from hfbio.errors import SequenceError
 from hfbio.record import AntibodyRecord
 from hfbio.tokens import Prompt, TokenMap
+
+_V_FAMILY = re.compile(r"IG[HKL]V[0-9]+")
 
 IGNORE = -100
 """Label of a position that is not scored, as in ``torch.nn.functional.cross_entropy``."""
@@ -46,7 +49,7 @@ def encode(record: AntibodyRecord, tokens: TokenMap, prefix: Sequence[int]) -> E
     Args:
         record: numbered, so that ``regions`` cuts ``sequence_aa``.
         tokens: ids of the model's tokenizer.
-        prefix: ids in front of the residues: the start token, or condition tags (`prefix_ids`).
+        prefix: ids in front of the residues: the start token, or condition tags (`Prompt.ids`).
 
     Raises:
         SequenceError: the record is not numbered, or holds a letter the model does not know.
@@ -110,7 +113,12 @@ def tag_values(record: AntibodyRecord, fields: Sequence[str]) -> Mapping[str, st
 
 
 def record_tag(record: AntibodyRecord, name: str) -> str:
-    """One condition value: ``locus``, ``species``, ``isotype`` or ``v_family`` (IGHV3)."""
+    """One condition value: ``locus``, ``species``, ``isotype`` or ``v_family``.
+
+    The family is the IMGT subgroup, letters and number: IGHV3 of IGHV3-11*05, IGKV1 of IGKV1D-39,
+    IGHV1 of IGHV1S81; empty where the call names none.
+    """
     if name == "v_family":
-        return record.v_call.split("-")[0].split("*")[0]
+        found = _V_FAMILY.match(record.v_call)
+        return found[0] if found else ""
     return str(getattr(record, name))

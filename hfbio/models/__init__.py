@@ -3,13 +3,14 @@
 from hfbio.models.load import LoadedBase, load_base
 from hfbio.models.lora import AdapterConfig, attach, merge, restore
 from hfbio.models.tags import add_tags
-from hfbio.models.token_dropout import without_token_dropout
+from hfbio.models.token_dropout import for_objective, without_token_dropout
 
 __all__ = [
     "AdapterConfig",
     "LoadedBase",
     "add_tags",
     "attach",
+    "for_objective",
     "load_base",
     "merge",
     "restore",

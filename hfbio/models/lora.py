@@ -151,8 +151,10 @@ def _restore_adapter(loaded: LoadedBase, folder: Path, trainable: bool) -> PeftM
         raise AdapterMismatch(f"{folder} does not fit {loaded.name}: {error}") from error
     _keep_output_layer(model)
     # Where peft can read the base's config it also saves the grown embedding, which is no news.
-    news = {k: v for k, v in saved.items() if ".lora_" in k or ".trainable_tokens_delta" in k}
-    _require_keys(folder, news, get_peft_model_state_dict(model, save_embedding_layers=False))
+    own = get_peft_model_state_dict(model, save_embedding_layers=False)
+    embedding = f".{loaded.family.word_embeddings}.weight"
+    news = {k: v for k, v in saved.items() if k in own or not k.endswith(embedding)}
+    _require_keys(folder, news, own)
     return model
 
 

@@ -8,6 +8,20 @@ from hfbio.models import rows
 from hfbio.models.load import LoadedBase
 
 
+def for_objective(loaded: LoadedBase, kind: str) -> LoadedBase:
+    """The base as an objective of this kind trains, measures and samples it.
+
+    ``mlm`` leaves it as published: 15 % masked is what token dropout was made for. All others
+    show it every share of masks and switch token dropout off, for the base as for the tuned
+    model, so that a comparison of the two shows the training and not the switch.
+
+    Args:
+        loaded: ``loaded.model`` may be changed in place.
+        kind: of an objective.
+    """
+    return loaded if kind == "mlm" else without_token_dropout(loaded)
+
+
 def without_token_dropout(loaded: LoadedBase) -> LoadedBase:
     """The base with a scale of its embeddings that does not depend on how much is masked.
 

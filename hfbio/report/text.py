@@ -25,7 +25,8 @@ def held_out_table(metrics: Mapping[str, Any]) -> str:
     lines = []
     for masked in dict.fromkeys(row["masked"] for row in metrics["held_out"]):
         head = "".join(f"{LABELS[name]:>18}" for name in names)
-        lines.append(f"{f'{masked:.0%} masked':<16}{head}" + f"{'tuned - base (95 %)':>26}")
+        head += f"{'tuned - base (95 %)':>26}" if "tuned" in names else ""
+        lines.append(f"{f'{masked:.0%} masked':<16}{head}")
         for row in metrics["held_out"]:
             if row["masked"] == masked:
                 lines.append(_line(row, names))

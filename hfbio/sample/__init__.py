@@ -1,8 +1,39 @@
 """Samplers: frozen settings that walk from an open sequence to a decided one."""
 
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from hfbio.errors import SettingError
 from hfbio.sample.draw import draw
 from hfbio.sample.generate import generate
 from hfbio.sample.state import Sampler, State, Template, begin
 from hfbio.sample.unmask import Unmask
 
-__all__ = ["Sampler", "State", "Template", "Unmask", "begin", "draw", "generate"]
+__all__ = ["SAMPLERS", "Sampler", "State", "Template", "Unmask", "begin", "build", "draw", "generate"]
+
+SAMPLERS: dict[str, type[Unmask]] = {"unmask": Unmask}
+
+
+def build(settings: Mapping[str, Any]) -> Unmask:
+    """The sampler ``settings["kind"]`` (``unmask`` if not given) with these settings.
+
+    Raises:
+        SettingError: unknown kind, unknown setting, or a value out of its range.
+    """
+    kind = settings.get("kind", "unmask")
+    if kind not in SAMPLERS:
+        raise SettingError(f"sampler {kind!r} is not one of: {', '.join(sorted(SAMPLERS))}")
+    sampler = SAMPLERS[kind]
+    known = {f.name for f in dataclasses.fields(sampler)}
+    if unknown := sorted(set(settings) - known):
+        raise SettingError(
+            f"sampler {kind!r} has no setting {', '.join(map(repr, unknown))}; "
+            f"it has: {', '.join(sorted(known - {'kind'}))}"
+        )
+    try:
+        return sampler(**settings)
+    except TypeError as error:
+        raise SettingError(f"sampler {kind!r}: {error}") from None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -24,7 +26,7 @@ def draw(
         logits: ``(..., V)`` float, unnormalised, in nats.
         uniform: ``(...)`` float32 in [0, 1), one number per position.
         allowed: ``(V,)`` or ``(..., V)`` bool, at least one true per position.
-        temperature: >= 0; 0 takes the largest.
+        temperature: >= 0, finite; 0 takes the largest.
         top_p: probability mass kept at each position, in (0, 1].
 
     Returns:
@@ -36,8 +38,8 @@ def draw(
     Source:
         Holtzman et al. 2020, section 3.1 (top-p).
     """
-    if temperature < 0:
-        raise ValueError(f"temperature must be >= 0, got {temperature}")
+    if not 0 <= temperature < math.inf:
+        raise ValueError(f"temperature must be >= 0 and finite, got {temperature}")
     if not 0 < top_p <= 1:
         raise ValueError(f"top_p must be in (0, 1], got {top_p}")
     if not allowed.any(dim=-1).all():
@@ -45,7 +47,9 @@ def draw(
     restricted = logits.float().masked_fill(~allowed, -torch.inf)
     if temperature == 0:
         return restricted.argmax(dim=-1)
-    ordered, ids = (restricted / temperature).softmax(dim=-1).sort(dim=-1, descending=True)
+    # From the top downwards: dividing by a tiny temperature may then overflow to -inf alone.
+    below_top = restricted - restricted.amax(dim=-1, keepdim=True)
+    ordered, ids = (below_top / temperature).softmax(dim=-1).sort(dim=-1, descending=True)
     cumulative = ordered.cumsum(dim=-1)
     # The smallest set that reaches top_p: keep a token if the mass before it is below top_p.
     kept = torch.where(cumulative - ordered < top_p, ordered, 0.0)

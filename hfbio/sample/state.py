@@ -36,9 +36,13 @@ class State:
     step: int = 0
 
     def uniform(self) -> Tensor:
-        """``(B, L)`` float32 in [0, 1): every row from its own generator."""
-        length = self.ids.shape[1]
-        return torch.stack([torch.rand(length, generator=rng) for rng in self.rngs])
+        """``(B, L)`` float32 in [0, 1): every row from its own generator, 0 at its padding.
+
+        A row draws as many numbers as it has tokens: how far its block is padded must not move
+        its stream.
+        """
+        lengths = self.attention_mask.sum(dim=1).tolist()
+        return pad([torch.rand(n, generator=rng) for n, rng in zip(lengths, self.rngs)], 0.0)
 
 
 class Sampler(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -30,7 +31,7 @@ class Unmask:
     kind: Literal["unmask"] = "unmask"
     order: Literal["ancestral", "entropy"] = "ancestral"
     steps: int = 32  # network passes, >= 1; more steps let residues see more of each other
-    temperature: float = 1.0  # >= 0; below 1 sharpens, 0 takes the most likely residue
+    temperature: float = 1.0  # >= 0, finite; below 1 sharpens, 0 takes the most likely residue
     top_p: float = 1.0  # probability mass kept at each position, in (0, 1]
 
     def __post_init__(self) -> None:
@@ -38,8 +39,8 @@ class Unmask:
             raise SettingError(f"order must be 'ancestral' or 'entropy', got {self.order!r}")
         if self.steps < 1:
             raise SettingError(f"steps must be >= 1, got {self.steps}")
-        if not self.temperature >= 0:
-            raise SettingError(f"temperature must be >= 0, got {self.temperature}")
+        if not 0 <= self.temperature < math.inf:
+            raise SettingError(f"temperature must be >= 0 and finite, got {self.temperature}")
         if not 0 < self.top_p <= 1:
             raise SettingError(f"top_p must be in (0, 1], got {self.top_p}")
 

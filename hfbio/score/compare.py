@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hfbio.score.heldout import HeldOut
+
+_CELLS: Final = 4_000_000  # of the (resamples, groups) matrix held at once
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,16 @@ def difference(
     gain_sum, residue_sum = np.bincount(group, gain), np.bincount(group, residues)
     rng = np.random.default_rng(seed)
     n_groups = len(residue_sum)
-    times = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=n_resamples)
-    n_drawn = times @ residue_sum
-    resampled = (times @ gain_sum)[n_drawn > 0] / n_drawn[n_drawn > 0]
+    resampled: list[float] = []
+    for size in _parts(n_resamples, max(1, _CELLS // n_groups)):
+        times = rng.multinomial(n_groups, np.full(n_groups, 1 / n_groups), size=size)
+        n_drawn = times @ residue_sum
+        resampled += ((times @ gain_sum)[n_drawn > 0] / n_drawn[n_drawn > 0]).tolist()
     low, high = np.quantile(resampled, [0.025, 0.975])
     return Difference(float(gain.sum() / residues.sum()), float(low), float(high))
+
+
+def _parts(total: int, at_most: int) -> list[int]:
+    """``total`` as a sum of numbers up to ``at_most``."""
+    whole, rest = divmod(total, at_most)
+    return [at_most] * whole + [rest] * (rest > 0)

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass, field, replace
 from statistics import median
 from typing import Any
 
+import numpy as np
+
 from hfbio.data.identity import nearest_identity
 from hfbio.numbering import Refusal, check
 from hfbio.record import REGIONS, AntibodyRecord
@@ -23,7 +25,7 @@ class Design:
     regions: tuple[int, ...] = ()  # cut points in sequence_aa; empty if not valid
     fault: str = ""  # why it is no antibody variable domain; empty if it is
     duplicate_of: int | None = None  # index of the first equal design
-    nearest_identity: float | None = None  # to the reference chains, in [0, 1]
+    nearest_identity: float | None = None  # to the reference chains of its locus, in [0, 1]
 
     @property
     def sequence_id(self) -> str:
@@ -54,14 +56,17 @@ class Design:
 
 @dataclass(frozen=True)
 class DesignReport:
-    """Counts behind a set of designs; ``kept <= unique <= valid <= drawn``."""
+    """Counts behind a set of designs.
+
+    ``unique <= valid <= drawn``; ``kept <= unique``, unless every draw was to be kept.
+    """
 
     asked: int
     drawn: int
     valid: int
     unique: int  # valid, and not equal to an earlier design
     kept: int
-    novel: int | None  # kept, and not equal to a reference chain; None without reference
+    novel: int | None  # kept, valid and not equal to a reference chain; None without reference
     median_nearest_identity: float | None
     faults: dict[str, int]  # kind of fault -> designs
 
@@ -95,12 +100,16 @@ def examine(index: int, sequence: str, seen: dict[str, int], conditions: dict[st
 
 
 def add_novelty(designs: Sequence[Design], reference: Sequence[AntibodyRecord]) -> list[Design]:
-    """The designs with their identity to the nearest reference chain; invalid ones have none."""
+    """The designs with their identity to the nearest reference chain; invalid ones have none.
+
+    It is 0 where no reference chain has the locus of the design.
+    """
     valid = [design for design in designs if design.valid]
     nearest = nearest_identity(
         [design.sequence_aa for design in valid], [record.sequence_aa for record in reference]
     )
-    found = {design.index: float(value) for design, value in zip(valid, nearest.identity)}
+    identity = np.nan_to_num(nearest.identity).tolist()
+    found = {design.index: value for design, value in zip(valid, identity)}
     return [replace(design, nearest_identity=found.get(design.index)) for design in designs]
 
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
@@ -25,7 +27,8 @@ class FinetuneConfig(TrainingArguments):
     """All settings of one fine-tuning run; every TrainingArguments field is one too.
 
     Defaults differ from TrainingArguments only where its own cannot work here:
-    ``remove_unused_columns`` is off, since the collator makes the model's inputs.
+    ``remove_unused_columns`` is off, since the collator makes the model's inputs, and ``use_cpu``
+    is on where there is no accelerator or the launcher was told to use none.
     """
 
     output_dir: str | None = field(default="runs/finetune", metadata={"help": "the run folder"})
@@ -82,6 +85,8 @@ class FinetuneConfig(TrainingArguments):
     ]
 
     def __post_init__(self) -> None:
+        # Without the switch, processes on CPUs do not find each other: each trains for itself.
+        self.use_cpu |= not torch.accelerator.is_available() or _launched_on_cpu()
         super().__post_init__()
         if not self.model:
             raise SettingError("model is not set; name an alias (see `hfbio models`) or a Hub id")
@@ -113,18 +118,20 @@ def read_config(recipe: Path | None, flags: Sequence[str] = ()) -> FinetuneConfi
     settings = _read_yaml(recipe) if recipe else {}
     known = {f.name for f in dataclasses.fields(FinetuneConfig) if f.init}
     for key in settings:
-        _require_known(key, known, place=str(recipe))
+        _require_known(str(key), known, place=str(recipe))
     for flag in flags:
         if flag.startswith("--"):
             _require_known(flag[2:].split("=")[0], known, place="the command line")
+    # Numbers go in as text: the parser checks the type of texts alone, and refuses `lora_r: 1.5`.
+    numbers = {key: str(value) for key, value in settings.items() if type(value) in (int, float)}
     parser = HfArgumentParser(FinetuneConfig)
-    parser.set_defaults(**settings)
+    parser.set_defaults(**{**settings, **numbers})
     parser.error = _raise_setting_error  # type: ignore[method-assign]
     try:
         (config,) = parser.parse_args_into_dataclasses(list(flags), look_for_args_file=False)
-    except (TypeError, ValueError) as error:
-        if isinstance(error, SettingError):
-            raise
+    except SettingError:
+        raise
+    except (ImportError, OSError, TypeError, ValueError) as error:
         raise SettingError(f"{recipe or 'flags'}: {error}") from None
     return config
 
@@ -132,9 +139,10 @@ def read_config(recipe: Path | None, flags: Sequence[str] = ()) -> FinetuneConfi
 def changed_settings(config: FinetuneConfig) -> dict[str, Any]:
     """The settings that differ from their defaults, for cards and hfbio.json.
 
-    Tokens and folders are left out: they say nothing about the model and may be private.
+    Tokens and folders are left out: they say nothing about the model and may be private. So are
+    ``model`` and ``data``, which may be folders; cards and hfbio.json name base and source.
     """
-    private = {"output_dir", "hub_token", "run_name", "resume_from_checkpoint"}
+    private = {"output_dir", "hub_token", "run_name", "resume_from_checkpoint", "model", "data"}
     plain = dataclasses.replace(FinetuneConfig(model="-", data="-"), output_dir=config.output_dir)
     changed = {}
     for f in dataclasses.fields(config):
@@ -143,6 +151,10 @@ def changed_settings(config: FinetuneConfig) -> dict[str, Any]:
             continue
         changed[f.name] = value if isinstance(value, int | float | list | dict) else str(value)
     return changed
+
+
+def _launched_on_cpu() -> bool:
+    return os.environ.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
 
 
 def _read_yaml(path: Path) -> Mapping[str, Any]:

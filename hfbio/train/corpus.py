@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hfbio.bundle import write_json
 from hfbio.data import import_table, load_table, split_table
-from hfbio.errors import DataError
+from hfbio.errors import DataError, SettingError
 from hfbio.models import LoadedBase
 from hfbio.record import AntibodyRecord
 from hfbio.train.config import FinetuneConfig
+from hfbio.train.folder import clear_checkpoints, retire
 
 SPLITS = ("train", "validation", "test")
 
@@ -29,20 +31,33 @@ class Corpus:
     left_out: Mapping[str, int]  # reason -> chains the base cannot read
 
 
-def prepare(config: FinetuneConfig, base: LoadedBase) -> Corpus:
-    """Import and split ``config.data`` where that was not done yet, then read the splits.
+def prepare(config: FinetuneConfig, base: LoadedBase, *, resumed: bool) -> Corpus:
+    """Import and split ``config.data`` if it is no split folder, then read the splits.
 
-    One process of each machine does the work; the others wait and read the result.
+    The process that saves does the work, the others wait and read the result. A fresh run
+    imports anew and drops the checkpoints that an earlier one left in the run folder; a resumed
+    one reads what it read before it was stopped.
+
+    Args:
+        config: the settings.
+        base: which chains it can read.
+        resumed: go on with the split in the run folder.
 
     Raises:
         DataError: the data cannot be read, or a split has no chain this base can read.
+        SettingError: resumed with other data or another seed.
     """
+    run = Path(str(config.output_dir))
     folder = Path(config.data)
-    if not (folder / "split.json").is_file():
-        folder = Path(str(config.output_dir)) / "data"
-        with config.main_process_first(local=False, desc="import and split"):
-            if not (folder / "split.json").is_file():
-                _make_split(config, folder)
+    ready = (folder / "split.json").is_file()
+    if not ready:
+        folder = run / "data"
+    with config.main_process_first(local=config.save_on_each_node, desc="import and split"):
+        if config.should_save:
+            if not ready:
+                _make_split(config, folder, resumed)
+            if not resumed:
+                clear_checkpoints(run)
     left_out: Counter[str] = Counter()
     parts = {name: _readable(folder / f"{name}.parquet", base, left_out) for name in SPLITS}
     for name in ("train", "test"):
@@ -55,7 +70,26 @@ def prepare(config: FinetuneConfig, base: LoadedBase) -> Corpus:
     return Corpus(**parts, split=split, left_out=dict(left_out))
 
 
-def _make_split(config: FinetuneConfig, folder: Path) -> None:
+def _make_split(config: FinetuneConfig, folder: Path, resumed: bool) -> None:
+    """Import and split into ``folder``; an earlier bundle beside other data is none any more."""
+    asked = {"source": config.data, "seed": config.seed}
+    record, split = folder.with_name("data.json"), folder / "split.json"
+    if resumed and record.is_file() and split.is_file():
+        made = json.loads(record.read_text(encoding="utf-8"))
+        if made != asked:
+            raise SettingError(
+                f"{folder} was made of {made['source']} with seed {made['seed']}; a resumed run "
+                f"cannot go on with {config.data} and seed {config.seed}"
+            )
+        return
+    before = split.read_bytes() if split.is_file() else b""
+    _import_and_split(config, folder)
+    write_json(record, asked)
+    if split.read_bytes() != before:
+        retire(folder.parent)
+
+
+def _import_and_split(config: FinetuneConfig, folder: Path) -> None:
     if config.data.endswith(".parquet") and Path(config.data).is_file():
         split_table(Path(config.data), folder, by="clone", seed=config.seed)
         return

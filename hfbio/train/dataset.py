@@ -82,19 +82,27 @@ class CorruptedChains(Dataset[Corrupted]):
 
 
 class EpochSampler(Sampler[int]):
-    """The indices of one epoch of `CorruptedChains`, which itself decides what they hold."""
+    """The indices of `CorruptedChains` in order, cut into epochs where an optimizer step ends.
 
-    def __init__(self, n_rows: int) -> None:
-        self._n_rows = n_rows
+    An epoch of the Trainer is one of the chains rounded up to whole steps; the next one goes on
+    where it ended. So all steps have equally many chains and step ``k`` has the same ones, whether
+    one process accumulates four micro-batches or four ranks hold one each. Left to Accelerate,
+    ranks would fill the last step of an epoch up with the first chains of the same epoch, and
+    one process would leave it short.
+    """
+
+    def __init__(self, n_rows: int, rows_per_step: int) -> None:
+        """Count ``n_rows`` chains per pass and ``rows_per_step`` per optimizer step, all ranks."""
+        self._rows_per_epoch = -(-n_rows // rows_per_step) * rows_per_step
         self._epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the next pass."""
+        """Choose the next epoch."""
         self._epoch = epoch
 
     def __len__(self) -> int:
-        return self._n_rows
+        return self._rows_per_epoch
 
     def __iter__(self) -> Iterator[int]:
-        first = self._epoch * self._n_rows
-        return iter(range(first, first + self._n_rows))
+        first = self._epoch * self._rows_per_epoch
+        return iter(range(first, first + self._rows_per_epoch))

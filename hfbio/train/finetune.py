@@ -17,11 +17,11 @@ from hfbio.bundle import Manifest, write_json, write_manifest
 from hfbio.data.encode import tag_values
 from hfbio.data.groups import clone_groups
 from hfbio.errors import SettingError
-from hfbio.models import AdapterConfig, LoadedBase, add_tags, attach, load_base
+from hfbio.models import AdapterConfig, LoadedBase, add_tags, attach, for_objective, load_base
 from hfbio.objectives import Objective, build
 from hfbio.record import AntibodyRecord
 from hfbio.rng import generator
-from hfbio.sample import Unmask
+from hfbio.sample import build as build_sampler
 from hfbio.score.assess import (
     Contender,
     measure_baselines,
@@ -34,8 +34,9 @@ from hfbio.tokens import Prompt, Tags
 from hfbio.train.config import FinetuneConfig, changed_settings
 from hfbio.train.corpus import Corpus, prepare
 from hfbio.train.dataset import CorruptedChains
+from hfbio.train.folder import find_checkpoint, staged_bundle
 from hfbio.train.ranks import is_sharded, require_world, rows_of_rank, sum_across_ranks
-from hfbio.train.save import lengths_by_tags, package_versions, save_weights
+from hfbio.train.save import lengths_by_tags, package_versions, save_merged, save_weights
 from hfbio.train.trainer import AntibodyTrainer
 
 EVAL_SEED = 0  # of the held-out masks: the same for every run, so that runs can be compared
@@ -54,7 +55,8 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
 
     Runs alike in one process and under ``accelerate launch`` or ``torchrun``. The run folder
     holds the adapter, the tokenizer, hfbio.json, metrics.json, the split under ``data/`` and the
-    Trainer's checkpoints; with ``resume_from_checkpoint`` a stopped run ends as it would have.
+    Trainer's checkpoints; with ``resume_from_checkpoint`` a stopped run ends as it would have. An
+    earlier bundle in the folder stays until the new one is complete.
 
     Args:
         config: the settings; see `hfbio.train.config.read_config`.
@@ -66,14 +68,12 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
         UnknownModel: the base cannot be loaded.
     """
     require_world(config)
+    checkpoint = find_checkpoint(config)
     started = time.perf_counter()
     objective = build(config.objective, _dict(config.objective_kwargs))
-    sampler = Unmask(**_dict(config.sampler_kwargs))
-    base = load_base(
-        config.model, revision=config.model_revision, trust_remote_code=config.trust_remote_code
-    )
-    _require_served(base, objective)
-    corpus = prepare(config, base)
+    sampler = build_sampler(_dict(config.sampler_kwargs))
+    base = _load(config, objective)
+    corpus = prepare(config, base, resumed=checkpoint is not None)
 
     untuned = Contender(base.model.to(config.device), base.token_map, _prompt(base, Tags()))
     measured = {"base": _measure(untuned, corpus.test, config)}
@@ -104,11 +104,12 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
         callbacks=list(callbacks),
         held_out=lambda: _validation_metrics(tuned, corpus, config),
     )
-    outcome = trainer.train(resume_from_checkpoint=_checkpoint(config.resume_from_checkpoint))
+    outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
-    measured["tuned"] = _measure(
-        dataclasses.replace(tuned, model=trainer.model), corpus.test, config
-    )
+    sharded = is_sharded(config)
+    # Without the autocast that Accelerate wraps around: in float32, as the base was measured.
+    model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=sharded)
+    measured["tuned"] = _measure(dataclasses.replace(tuned, model=model), corpus.test, config)
     metrics = {
         **summarise(measured, clone_groups(corpus.test), compare=("base", "tuned")),
         "run": {
@@ -130,34 +131,34 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
         },
         "seconds": time.perf_counter() - started,
     }
-    state_dict = trainer.accelerator.get_state_dict(trainer.model) if is_sharded(config) else None
+    manifest = Manifest(
+        base=base.name,
+        base_revision=base.revision,
+        family=base.family.model_type,
+        base_license=base.licence,
+        method=config.method,
+        objective=dataclasses.asdict(objective),
+        tags=tags,
+        lengths=lengths_by_tags(corpus.train, tags),
+        sampler=dataclasses.asdict(sampler),
+        data={
+            "source": config.data,
+            "license": config.data_license,
+            "split": corpus.split,
+            "train": len(corpus.train),
+        },
+        training={"seed": config.seed, "settings": changed_settings(config)},
+        versions=package_versions(),
+    )
+    state_dict = trainer.accelerator.get_state_dict(trainer.model) if sharded else None
     folder = Path(str(config.output_dir))
-    if trainer.is_world_process_zero():
-        carry_merged = base.revision is None
-        save_weights(folder, model, tagged.tokenizer, state_dict, carry_merged=carry_merged)
-        write_json(folder / "metrics.json", metrics)
-        write_manifest(
-            folder,
-            Manifest(
-                base=base.name,
-                base_revision=base.revision,
-                family=base.family.model_type,
-                base_license=base.licence,
-                method=config.method,
-                objective=dataclasses.asdict(objective),
-                tags=tags,
-                lengths=lengths_by_tags(corpus.train, tags),
-                sampler=dataclasses.asdict(sampler),
-                data={
-                    "source": config.data,
-                    "license": config.data_license,
-                    "split": corpus.split,
-                    "train": len(corpus.train),
-                },
-                training={"seed": config.seed, "settings": changed_settings(config)},
-                versions=package_versions(),
-            ),
-        )
+    if config.should_save:
+        with staged_bundle(folder) as partial:
+            save_weights(partial, model, tagged.tokenizer, state_dict)
+            if base.revision is None and config.method != "full":
+                save_merged(partial, add_tags(_load(config, objective), tags))
+            write_json(partial / "metrics.json", metrics)
+            write_manifest(partial, manifest)
     trainer.accelerator.wait_for_everyone()
     return Finetuned(folder, metrics)
 
@@ -229,16 +230,16 @@ def _prompt(base: LoadedBase, tags: Tags) -> Prompt:
     return Prompt(tags, tag_ids, base.token_map.start_id)
 
 
-def _require_served(base: LoadedBase, objective: Objective) -> None:
+def _load(config: FinetuneConfig, objective: Objective) -> LoadedBase:
+    base = load_base(
+        config.model, revision=config.model_revision, trust_remote_code=config.trust_remote_code
+    )
     if objective.kind not in base.family.objectives:
         raise SettingError(
             f"{base.name} cannot be trained with objective {objective.kind!r}; "
             f"it serves: {', '.join(base.family.objectives)}"
         )
-
-
-def _checkpoint(value: str | None) -> str | bool | None:
-    return True if value is not None and value.lower() == "true" else value
+    return for_objective(base, objective.kind)
 
 
 def _dict(value: dict | str | None) -> dict[str, Any]:

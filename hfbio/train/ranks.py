@@ -15,16 +15,27 @@ from hfbio.score.heldout import HeldOut
 
 
 def require_world(config: TrainingArguments) -> None:
-    """Refuse N independent trainings in one folder, which a launcher can start in silence.
+    """Refuse what launchers do in silence: one process for several, or several that are alone.
+
+    ``accelerate launch --cpu --num_processes 2`` and ``distributed_type: MULTI_CPU`` start one
+    process. All they leave behind is the address at which the others would meet.
 
     Raises:
-        SettingError: the launcher started more processes than found each other.
+        SettingError: fewer processes were started than asked for, or they did not find each
+            other and would each train for itself in one folder.
     """
     launched = int(os.environ.get("WORLD_SIZE", "1"))
     if config.world_size != launched:
         raise SettingError(
             f"the launcher started {launched} processes, but this run sees {config.world_size}; "
             "on CPUs pass --use_cpu and launch with recipes/accelerate/cpu2.yaml or torchrun"
+        )
+    by_accelerate = "ACCELERATE_MIXED_PRECISION" in os.environ
+    if by_accelerate and "MASTER_ADDR" in os.environ and "WORLD_SIZE" not in os.environ:
+        raise SettingError(
+            "accelerate was asked for several processes and started one, as it does with --cpu "
+            "and with distributed_type: MULTI_CPU; launch with recipes/accelerate/cpu2.yaml or "
+            "torchrun. If one process is what you want, unset MASTER_ADDR"
         )
 
 

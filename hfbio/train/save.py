@@ -1,9 +1,7 @@
-"""A finished run as a bundle on disk. Only the main process comes here."""
+"""What a run saves: weights, and the facts for hfbio.json. Only one process comes here."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -14,7 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from hfbio.data.encode import tag_values
-from hfbio.models import merge
+from hfbio.models import LoadedBase, merge, restore
 from hfbio.record import AntibodyRecord
 from hfbio.tokens import Tags
 
@@ -26,18 +24,14 @@ def save_weights(
     model: Any,
     tokenizer: PreTrainedTokenizerBase,
     state_dict: Mapping[str, Tensor] | None,
-    *,
-    carry_merged: bool,
 ) -> None:
-    """Write adapter (or full model) and tokenizer into a run folder.
+    """Write adapter (or full model) and tokenizer into a checkpoint or bundle.
 
     Args:
-        folder: the run folder.
-        model: a PeftModel, or a plain model after full fine-tuning.
+        folder: where to.
+        model: a PeftModel, or a plain model in full fine-tuning.
         tokenizer: with the condition tags.
         state_dict: gathered from all ranks; the model's own if ``None``.
-        carry_merged: also write ``merged/``, a plain model for users of transformers alone;
-            for bases that have no Hub id.
     """
     if isinstance(model, PreTrainedModel):
         model.save_pretrained(folder, state_dict=state_dict)
@@ -47,13 +41,18 @@ def save_weights(
         model.save_pretrained(folder, state_dict=state_dict, save_embedding_layers=False)
     tokenizer.save_pretrained(folder)
     (folder / "README.md").unlink(missing_ok=True)  # peft's template, not about this run
-    if carry_merged and not isinstance(model, PreTrainedModel):
-        temporary = folder / "merged.tmp"
-        shutil.rmtree(temporary, ignore_errors=True)
-        merge(model).save_pretrained(temporary)
-        tokenizer.save_pretrained(temporary)
-        shutil.rmtree(folder / "merged", ignore_errors=True)
-        os.replace(temporary, folder / "merged")
+
+
+def save_merged(folder: Path, base: LoadedBase) -> None:
+    """Write ``merged/``, a plain model for users of transformers alone, from a saved adapter.
+
+    Args:
+        folder: where `save_weights` wrote an adapter. It is read back, since the model in
+            training may be spread over ranks.
+        base: loaded afresh and prepared as for training; used up.
+    """
+    merge(restore(base, folder)).save_pretrained(folder / "merged")
+    base.tokenizer.save_pretrained(folder / "merged")
 
 
 def lengths_by_tags(train: tuple[AntibodyRecord, ...], tags: Tags) -> dict[str, dict[str, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from transformers import Trainer, TrainerCallback
 from hfbio.data.encode import collate
 from hfbio.objectives import weighted_nats
 from hfbio.train.dataset import CorruptedChains, EpochSampler
+from hfbio.train.save import save_weights
 
 
 class AntibodyTrainer(Trainer):
@@ -44,7 +46,11 @@ class AntibodyTrainer(Trainer):
             train_dataset=train_dataset, data_collator=partial(collate, pad_id=pad_id), **kwargs
         )
         self._held_out = held_out
-        self._sampler = EpochSampler(len(train_dataset))
+        args = self.args
+        rows_per_step = (
+            args.train_batch_size * args.gradient_accumulation_steps * max(1, args.world_size)
+        )
+        self._sampler = EpochSampler(len(train_dataset), rows_per_step)
         # Accelerate forwards the epoch only through some of its wrappers; a resumed epoch on
         # two ranks is wrapped twice and would otherwise train on the noise of epoch 0.
         self.add_callback(_SetEpoch(self._sampler))
@@ -79,6 +85,15 @@ class AntibodyTrainer(Trainer):
             self.args, self.state, self.control, metrics
         )
         return metrics
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        # Trainer's own would have peft ask the Hub for the base at every checkpoint, and pickle
+        # the settings, tokens among them.
+        if self.args.should_save:
+            folder = Path(output_dir or str(self.args.output_dir))
+            folder.mkdir(parents=True, exist_ok=True)
+            model = self.accelerator.unwrap_model(self.model)
+            save_weights(folder, model, self.processing_class, state_dict)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
         return self._sampler
