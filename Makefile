@@ -86,5 +86,5 @@ $(VENV)/demo.ready $(VENV)/dev.ready: pyproject.toml constraints.txt
 	$(PIP) --no-deps $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch \
 	  && $(PIP) hatchling editables \
 	  && $(PIP) --no-build-isolation --editable '.[$(EXTRAS)]' \
-	  || { rm $(VENV)/.unfinished; exit 1; }
-	@cd $(VENV) && touch $(READY) && rm .unfinished
+	  || { rm -f $(VENV)/.unfinished; exit 1; }
+	@cd $(VENV) && touch $(READY) && rm -f .unfinished

@@ -163,8 +163,9 @@ class AntibodyModel:
         Raises:
             SequenceError: a chain is not numbered, or longer than the model reads.
         """
-        for record in records:
+        for record in records:  # all of them before the work, not after half of it
             self._require_readable(record)
+        for record in records:
             (example,) = encode_described([record], self.base.token_map, self.prompt)
             nats = pseudo_nats(self.model, self.base.token_map, example, batch_size=batch_size)
             by_region = mean_by_region(nats, example, REGIONS)

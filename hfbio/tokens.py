@@ -148,7 +148,7 @@ class Tags:
     def tokens(self) -> list[str]:
         """Every token to add to the tokenizer, sorted, no duplicates."""
         if self.style == "prefix":
-            return [f"[{name}:{v}]" for name, vs in self.values.items() for v in vs]
+            return sorted(f"[{name}:{v}]" for name, vs in self.values.items() for v in vs)
         return sorted({_composite(row) for seen in self.seen for row in self._dropped(seen)})
 
     def choose(self, wanted: Mapping[str, str]) -> dict[str, str]:

@@ -7,6 +7,7 @@
     python recipes/finetune.py --config recipes/configs/quickstart.yaml --learning_rate 3e-4
     accelerate launch --config_file recipes/accelerate/ddp.yaml recipes/finetune.py --config …
     torchrun --nproc_per_node 8 recipes/finetune.py --config …
+    python recipes/finetune.py --config … --resume_from_checkpoint true
 
 Any field of `FinetuneConfig`, and so of transformers.TrainingArguments, is a flag; flags win over
 the YAML file.
@@ -17,6 +18,8 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
+
+from accelerate import PartialState
 
 from hfbio.errors import HfbioError
 from hfbio.report import write_report
@@ -37,6 +40,9 @@ def main() -> None:
     # 3. The report, from the main process alone.
     if config.process_index == 0:
         print(write_report(run.metrics, run.folder))
+
+    # 4. The processes part, once nothing more is to be said between them.
+    PartialState().destroy_process_group()
 
 
 if __name__ == "__main__":

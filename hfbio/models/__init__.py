@@ -1,5 +1,6 @@
 """Base models: what there is, how to load and check it, how to adapt it."""
 
+from hfbio.models.dropout import set_dropout
 from hfbio.models.load import LoadedBase, load_base
 from hfbio.models.lora import AdapterConfig, attach, merge, restore
 from hfbio.models.tags import add_tags
@@ -14,5 +15,6 @@ __all__ = [
     "load_base",
     "merge",
     "restore",
+    "set_dropout",
     "without_token_dropout",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -36,8 +37,8 @@ class MaskedLM:
     def __post_init__(self) -> None:
         if not 0 < self.fraction <= 1:
             raise ValueError(f"fraction must be in (0, 1], got {self.fraction}")
-        if not self.cdr_weight > 0:
-            raise ValueError(f"cdr_weight must be > 0, got {self.cdr_weight}")
+        if not 0 < self.cdr_weight < math.inf:
+            raise ValueError(f"cdr_weight must be > 0 and finite, got {self.cdr_weight}")
         if not (
             self.random_fraction >= 0
             and self.keep_fraction >= 0

@@ -12,7 +12,17 @@ from hfbio.sample.generate import generate
 from hfbio.sample.state import Sampler, State, Template, begin
 from hfbio.sample.unmask import Unmask
 
-__all__ = ["SAMPLERS", "Sampler", "State", "Template", "Unmask", "begin", "build", "draw", "generate"]
+__all__ = [
+    "SAMPLERS",
+    "Sampler",
+    "State",
+    "Template",
+    "Unmask",
+    "begin",
+    "build",
+    "draw",
+    "generate",
+]
 
 SAMPLERS: dict[str, type[Unmask]] = {"unmask": Unmask}
 

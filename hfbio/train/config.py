@@ -56,6 +56,9 @@ class FinetuneConfig(TrainingArguments):
         default="none",
         metadata={"help": "none, or clone: draw every clone equally often, whatever its size"},
     )
+    dropout: float = field(
+        default=0.0, metadata={"help": "of the base in training, in [0, 1); its config's is not used"}
+    )
     tag_dropout: float = field(
         default=0.1, metadata={"help": "how often a tag is hidden in training, in [0, 1)"}
     )
@@ -85,6 +88,13 @@ class FinetuneConfig(TrainingArguments):
     ]
 
     def __post_init__(self) -> None:
+        # TrainingArguments rewrites some fields; and another one to compare with would reset the
+        # state of Accelerate under a running Trainer.
+        self._asked = {
+            f.name: getattr(self, f.name)
+            for f in dataclasses.fields(self)
+            if f.init and getattr(self, f.name) != _default(f)
+        }
         # Without the switch, processes on CPUs do not find each other: each trains for itself.
         self.use_cpu |= not torch.accelerator.is_available() or _launched_on_cpu()
         super().__post_init__()
@@ -96,6 +106,8 @@ class FinetuneConfig(TrainingArguments):
             raise SettingError(f"tags {unknown} are not among {', '.join(TAG_FIELDS)}")
         if not 0 <= self.tag_dropout < 1:
             raise SettingError(f"tag_dropout must be in [0, 1), got {self.tag_dropout}")
+        if not 0 <= self.dropout < 1:
+            raise SettingError(f"dropout must be in [0, 1), got {self.dropout}")
         if self.balance not in ("none", "clone"):
             raise SettingError(f"balance must be none or clone, got {self.balance!r}")
         if self.eval_mask_draws < 1:
@@ -117,40 +129,44 @@ def read_config(recipe: Path | None, flags: Sequence[str] = ()) -> FinetuneConfi
     """
     settings = _read_yaml(recipe) if recipe else {}
     known = {f.name for f in dataclasses.fields(FinetuneConfig) if f.init}
+    names = [flag[2:].split("=")[0] for flag in flags if flag.startswith("--")]
     for key in settings:
         _require_known(str(key), known, place=str(recipe))
-    for flag in flags:
-        if flag.startswith("--"):
-            _require_known(flag[2:].split("=")[0], known, place="the command line")
+    for name in names:
+        _require_known(name, known, place="the command line")
     # Numbers go in as text: the parser checks the type of texts alone, and refuses `lora_r: 1.5`.
     numbers = {key: str(value) for key, value in settings.items() if type(value) in (int, float)}
     parser = HfArgumentParser(FinetuneConfig)
     parser.set_defaults(**{**settings, **numbers})
-    parser.error = _raise_setting_error  # type: ignore[method-assign]
+    parser.error = _raise_setting_error
     try:
         (config,) = parser.parse_args_into_dataclasses(list(flags), look_for_args_file=False)
     except SettingError:
         raise
     except (ImportError, OSError, TypeError, ValueError) as error:
         raise SettingError(f"{recipe or 'flags'}: {error}") from None
+    # The parser spells two defaults of TrainingArguments in another way: nobody asked for those.
+    config._asked = {k: v for k, v in config._asked.items() if k in settings or k in names}
     return config
 
 
 def changed_settings(config: FinetuneConfig) -> dict[str, Any]:
-    """The settings that differ from their defaults, for cards and hfbio.json.
+    """The settings that were given and differ from their defaults, for cards and hfbio.json.
 
     Tokens and folders are left out: they say nothing about the model and may be private. So are
     ``model`` and ``data``, which may be folders; cards and hfbio.json name base and source.
     """
     private = {"output_dir", "hub_token", "run_name", "resume_from_checkpoint", "model", "data"}
-    plain = dataclasses.replace(FinetuneConfig(model="-", data="-"), output_dir=config.output_dir)
-    changed = {}
-    for f in dataclasses.fields(config):
-        value = getattr(config, f.name)
-        if f.name in private or not f.init or value == getattr(plain, f.name):
-            continue
-        changed[f.name] = value if isinstance(value, int | float | list | dict) else str(value)
-    return changed
+    return {
+        name: value if isinstance(value, int | float | list | dict) else str(value)
+        for name, value in config._asked.items()
+        if name not in private
+    }
+
+
+def _default(setting: dataclasses.Field) -> Any:
+    factory = setting.default_factory
+    return setting.default if factory is dataclasses.MISSING else factory()
 
 
 def _launched_on_cpu() -> bool:

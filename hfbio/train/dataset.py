@@ -59,7 +59,7 @@ class CorruptedChains(Dataset[Corrupted]):
 
     def __getitem__(self, index: int) -> Corrupted:
         epoch, slot = divmod(index, len(self._records))
-        record = self._records[self._rows(epoch)[slot]]
+        record = self._records[int(self._rows(epoch)[slot])]
         rng = generator(self._seed, epoch, slot)
         tags = self._prompt.tags
         described = tags.describe(tag_values(record, tags.fields))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -17,7 +17,15 @@ from hfbio.bundle import Manifest, write_json, write_manifest
 from hfbio.data.encode import tag_values
 from hfbio.data.groups import clone_groups
 from hfbio.errors import SettingError
-from hfbio.models import AdapterConfig, LoadedBase, add_tags, attach, for_objective, load_base
+from hfbio.models import (
+    AdapterConfig,
+    LoadedBase,
+    add_tags,
+    attach,
+    for_objective,
+    load_base,
+    set_dropout,
+)
 from hfbio.objectives import Objective, build
 from hfbio.record import AntibodyRecord
 from hfbio.rng import generator
@@ -35,7 +43,7 @@ from hfbio.train.config import FinetuneConfig, changed_settings
 from hfbio.train.corpus import Corpus, prepare
 from hfbio.train.dataset import CorruptedChains
 from hfbio.train.folder import find_checkpoint, staged_bundle
-from hfbio.train.ranks import is_sharded, require_world, rows_of_rank, sum_across_ranks
+from hfbio.train.ranks import is_sharded, require_world, rows_of_rank, sum_across_ranks, untie
 from hfbio.train.save import lengths_by_tags, package_versions, save_merged, save_weights
 from hfbio.train.trainer import AntibodyTrainer
 
@@ -72,6 +80,7 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
     started = time.perf_counter()
     objective = build(config.objective, _dict(config.objective_kwargs))
     sampler = build_sampler(_dict(config.sampler_kwargs))
+    adapter = adapter_config(config)
     base = _load(config, objective)
     corpus = prepare(config, base, resumed=checkpoint is not None)
 
@@ -85,7 +94,11 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
 
     tags = _collect_tags(corpus, base, config.tags)
     tagged = add_tags(base, tags)
-    model = attach(tagged, adapter_config(config), rng=generator(config.seed))
+    set_dropout(tagged.model, config.dropout)
+    model = attach(tagged, adapter, rng=generator(config.seed))
+    sharded = is_sharded(config)
+    if sharded:
+        untie(model)
     tuned = Contender(model, tagged.token_map, _prompt(tagged, tags))
     trainer = AntibodyTrainer(
         model=model,
@@ -106,7 +119,6 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
     )
     outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
-    sharded = is_sharded(config)
     # Without the autocast that Accelerate wraps around: in float32, as the base was measured.
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=sharded)
     measured["tuned"] = _measure(dataclasses.replace(tuned, model=model), corpus.test, config)
@@ -137,7 +149,7 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
         family=base.family.model_type,
         base_license=base.licence,
         method=config.method,
-        objective=dataclasses.asdict(objective),
+        objective=dataclasses.asdict(cast(Any, objective)),
         tags=tags,
         lengths=lengths_by_tags(corpus.train, tags),
         sampler=dataclasses.asdict(sampler),
@@ -164,16 +176,23 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
 
 
 def adapter_config(config: FinetuneConfig) -> AdapterConfig:
-    """The adapter that the settings ask for."""
-    return AdapterConfig(
-        method=config.method,
-        r=config.lora_r,
-        lora_alpha=config.lora_alpha,
-        lora_dropout=config.lora_dropout,
-        use_rslora=config.use_rslora,
-        target=config.lora_target_modules,
-        modules_to_save=tuple(config.lora_modules_to_save),
-    )
+    """The adapter that the settings ask for.
+
+    Raises:
+        SettingError: a value out of its range.
+    """
+    try:
+        return AdapterConfig(
+            method=cast(Any, config.method),  # checked by AdapterConfig itself
+            r=config.lora_r,
+            lora_alpha=config.lora_alpha,
+            lora_dropout=config.lora_dropout,
+            use_rslora=config.use_rslora,
+            target=config.lora_target_modules,
+            modules_to_save=tuple(config.lora_modules_to_save),
+        )
+    except ValueError as error:
+        raise SettingError(f"adapter: {error}") from None
 
 
 def _measure(

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.distributed
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import TrainingArguments
 
 from hfbio.errors import SettingError
@@ -15,14 +15,15 @@ from hfbio.score.heldout import HeldOut
 
 
 def require_world(config: TrainingArguments) -> None:
-    """Refuse what launchers do in silence: one process for several, or several that are alone.
+    """Refuse what launchers do in silence: one process for several, several that are alone.
 
     ``accelerate launch --cpu --num_processes 2`` and ``distributed_type: MULTI_CPU`` start one
-    process. All they leave behind is the address at which the others would meet.
+    process. All they leave behind is the address at which the others would meet. On CPUs
+    Accelerate 1.15 shards nothing, whatever it was asked for.
 
     Raises:
-        SettingError: fewer processes were started than asked for, or they did not find each
-            other and would each train for itself in one folder.
+        SettingError: fewer processes were started than asked for; or they did not find each
+            other and would each train for itself in one folder; or FSDP on CPUs.
     """
     launched = int(os.environ.get("WORLD_SIZE", "1"))
     if config.world_size != launched:
@@ -37,11 +38,31 @@ def require_world(config: TrainingArguments) -> None:
             "and with distributed_type: MULTI_CPU; launch with recipes/accelerate/cpu2.yaml or "
             "torchrun. If one process is what you want, unset MASTER_ADDR"
         )
+    if is_sharded(config) and config.distributed_state.distributed_type == "MULTI_CPU":
+        raise SettingError(
+            "FSDP was asked for, which Accelerate does not do on CPUs: every process would hold "
+            "the whole model; launch with recipes/accelerate/cpu2.yaml"
+        )
 
 
 def is_sharded(config: TrainingArguments) -> bool:
     """Whether the launcher or the settings ask for FSDP, so that no rank holds the whole model."""
     return bool(config.fsdp) or os.environ.get("ACCELERATE_USE_FSDP", "false") == "true"
+
+
+def untie(model: nn.Module) -> None:
+    """Give each frozen weight that two layers share to both, in place, so that it can be sharded.
+
+    FSDP2 refuses a weight in two of its groups, and Accelerate 1.15 keeps tied embeddings in one
+    only where peft has not wrapped them. What is frozen stays equal by itself.
+    """
+    seen = set()
+    for name, parameter in list(model.named_parameters(remove_duplicate=False)):
+        if parameter in seen and not parameter.requires_grad:
+            owner, _, last = name.rpartition(".")
+            copied = nn.Parameter(parameter.detach().clone(), requires_grad=False)
+            setattr(model.get_submodule(owner), last, copied)
+        seen.add(parameter)
 
 
 def rows_of_rank(n_rows: int, config: TrainingArguments) -> Sequence[int]:

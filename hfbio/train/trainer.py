@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback, TrainerControl
 
 from hfbio.data.encode import collate
 from hfbio.objectives import weighted_nats
@@ -23,6 +23,7 @@ class AntibodyTrainer(Trainer):
     One process with four micro-batches, two with two, and one large batch give the same update.
     """
 
+    control: TrainerControl
     loss_is_scaled_for_ga = True  # compute_loss divides by the whole accumulated batch
 
     def __init__(

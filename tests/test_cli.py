@@ -1,0 +1,220 @@
+"""The command line: one line for a user's fault, an exit code that tells, no half output."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+from antibodies import GLOBIN, HEAVY, heavy_with, random_cdr3s
+
+from hfbio import __version__
+from hfbio.cli import main
+from hfbio.data import import_table
+from hfbio.models.catalogue import BASES
+
+COMMANDS = [[], ["data"], ["data", "import"], ["data", "split"], ["finetune"], ["evaluate"]]
+COMMANDS += [["sample"], ["score"], ["models"]]
+SAMPLE = ["sample", "sapiens-vh", "--output", "out.fasta", "--num", "1", "--steps", "1"]
+
+
+@pytest.fixture
+def hfbio(tmp_path, monkeypatch, capsys):
+    """A function that runs the command in an empty folder: ``(exit code, stdout, stderr)``."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["hfbio", *map(str, arguments)])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        return (code, *capsys.readouterr())
+
+    return run
+
+
+@pytest.fixture
+def table(tmp_path):
+    """A table of three heavy chains."""
+    fasta = tmp_path / "chains.fasta"
+    chains = enumerate(map(heavy_with, random_cdr3s(3)))
+    fasta.write_text("".join(f">c{i}\n{sequence}\n" for i, sequence in chains))
+    import_table([fasta], tmp_path / "table.parquet", progress=False)
+    return tmp_path / "table.parquet"
+
+
+# --- help --------------------------------------------------------------------------------------
+
+
+def test_help_is_there_for_every_command_before_anything_heavy_is_imported():
+    # Importing torch alone takes 2 s, the Trainer 6; a fresh process shows what help needs.
+    script = f"""
+import sys
+from hfbio.cli import app
+for command in {COMMANDS!r}:
+    try:
+        app([*command, "--help"])
+    except SystemExit as stop:
+        assert not stop.code, command
+heavy = {{"torch", "transformers", "datasets", "pyarrow", "peft", "numpy", "matplotlib"}}
+print("imported:", sorted(heavy & set(sys.modules)))
+"""
+    result = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert result.stdout.count("Usage:") == len(COMMANDS)
+    assert result.stdout.endswith("imported: []\n")
+
+
+def test_the_version_is_that_of_the_package(hfbio):
+    assert hfbio("--version") == (0, f"{__version__}\n", "")
+
+
+def test_the_known_bases_are_listed_one_a_line(hfbio):
+    code, out, _ = hfbio("models")
+    header, *lines = out.splitlines()
+    assert code == 0
+    assert header.split()[:2] == ["name", "architecture"]
+    assert [line.split()[0] for line in lines] == list(BASES)
+
+
+# --- a user's fault ----------------------------------------------------------------------------
+
+FAULTS = [
+    (["data", "import", "gone.fasta", "--output", "t.parquet"], "gone.fasta"),
+    (["data", "import", "given.fasta", "--output", "t.csv"], "call it t.parquet"),
+    (["data", "import", "given.fasta", "--output", "t.parquet"], "none of 1 chains"),
+    (["data", "split", "gone.parquet", "--output_dir", "s"], "no such file"),
+    (["data", "split", "gone.parquet", "--output_dir", "s", "--by", "donor"], "donor"),
+    (["finetune", "quickstrat"], "did you mean 'quickstart'"),
+    (["finetune", "gone.yaml"], "no recipe file gone.yaml"),
+    (["finetune", "quickstart", "--lerning_rate", "1"], "did you mean 'learning_rate'"),
+    (["finetune", "quickstart", "--lora_r", "many"], "lora_r"),
+    (["finetune", "quickstart", "--objective", "gibbs"], "'gibbs' is not one of"),
+    (["finetune", "quickstart", "--sampler_kwargs", '{"stepz": 1}'], "no setting 'stepz'"),
+    (["evaluate", "sapiens-vh", "gone.parquet", "--output_dir", "r"], "no such file"),
+    ([*SAMPLE[:3], "out.xlsx"], "designs are written as"),
+    ([*SAMPLE, "--length", "12-"], "must be a number or a range"),
+    ([*SAMPLE, "--length", "1-2-3"], "must be a number or a range"),
+    ([*SAMPLE, "--length", "²"], "must be a number or a range"),
+    ([*SAMPLE, "--length", "-3"], "must be a number or a range"),
+    ([*SAMPLE, "--num", "0"], "num must be >= 1"),
+    ([*SAMPLE, "--keep", "best"], "keep must be"),
+    ([*SAMPLE, "--scaffold", "A_", "--length", "2"], "a scaffold fixes the length"),
+    (["sample", "sapiens-hv", "--output", "out.csv", "--length", "120"], "did you mean"),
+    (["score", "sapiens-vh", "gone.fasta", "--output", "s.csv"], "gone.fasta"),
+    (["score", "sapiens-vh", "given.fasta", "--output", "s.txt"], "written as .csv"),
+    (["score", "sapiens-vh", "given.fasta", "--output", "s.csv"], "none of 1 chains can be"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "message"), FAULTS, ids=[" ".join(a) for a, _ in FAULTS])
+def test_a_fault_is_told_in_one_line_and_leaves_nothing_behind(hfbio, tmp_path, arguments, message):
+    (tmp_path / "given.fasta").write_text(f">globin\n{GLOBIN}\n")
+    code, out, err = hfbio(*arguments)
+    assert code == 2
+    (line,) = err.splitlines()
+    assert line.startswith("hfbio: ")
+    assert message in line
+    assert out == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["given.fasta"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([*SAMPLE, "--length", "120", "--isotype", "IGHG"], "its tags are: none"),
+        ([*SAMPLE, "--length", "900"], "reads at most 142"),
+        ([*SAMPLE], "give a length"),
+        ([*SAMPLE, "--scaffold", "AC5_"], "'5' at residue 2"),
+        ([*SAMPLE, "--length", "120", "--top_p", "0"], "top_p must be"),
+        ([*SAMPLE, "--length", "120", "--order", "left"], "order must be"),
+        ([*SAMPLE, "--length", "120", "--device", "toaster"], "device 'toaster'"),
+    ],
+)
+def test_a_fault_that_shows_once_the_model_is_loaded_leaves_nothing_behind_either(
+    hfbio, tmp_path, monkeypatch, sapiens, arguments, message
+):
+    if "--device" not in arguments:  # the model of the session: loading is not the matter here
+        monkeypatch.setattr("hfbio.model.load", lambda *_, **__: sapiens)
+    code, out, err = hfbio(*arguments)
+    assert code == 2
+    assert err.count("hfbio: ") == 1
+    assert message in err.splitlines()[-1]
+    assert "Traceback" not in err
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arguments", [["brew"], ["sample"], [*SAMPLE, "--colour", "blue"]])
+def test_a_command_or_flag_that_is_none_is_refused(hfbio, arguments):
+    code, _, err = hfbio(*arguments)
+    assert code == 2
+    assert "Traceback" not in err
+
+
+# --- work --------------------------------------------------------------------------------------
+
+
+def test_sampling_twice_writes_the_same_file(hfbio, tmp_path):
+    arguments = ["--num", "4", "--steps", "3", "--keep", "all", "--length", "118-121"]
+    for name in ("one.fasta", "two.fasta"):
+        code, out, _ = hfbio("sample", "sapiens-vh", "--output", name, *arguments, "--seed", 5)
+        assert code == 0
+        assert "asked 4, drawn 4" in out
+    one = (tmp_path / "one.fasta").read_text()
+    assert one.count(">design-") == 4
+    assert one == (tmp_path / "two.fasta").read_text()
+
+
+def test_a_shortfall_exits_with_1_and_writes_what_there_is(hfbio, tmp_path):
+    # One open residue has 20 fillings. Lower-case letters are residues too.
+    scaffold = (HEAVY[:30] + "_" + HEAVY[31:]).lower()
+    code, out, err = hfbio(
+        *["sample", "sapiens-vh", "--output", "d.csv", "--num", 21, "--scaffold", scaffold],
+        *["--steps", 1, "--block_size", 210],
+    )
+    assert code == 1
+    account = json.loads((tmp_path / "d.report.json").read_text())
+    assert account["drawn"] == 20 * 21
+    rows = list(csv.DictReader((tmp_path / "d.csv").open()))
+    assert 1 <= len(rows) == account["kept"] <= 20
+    assert f"420 draws gave {account['kept']} valid and distinct" in err.splitlines()[-1]
+    assert "asked 21" in out
+
+
+def test_scores_are_written_for_what_can_be_scored_and_the_rest_is_named(hfbio, tmp_path):
+    (tmp_path / "mixed.fasta").write_text(f">good\n{HEAVY}\n>globin\n{GLOBIN}\n>again\n{HEAVY}\n")
+    code, out, _ = hfbio("score", "sapiens-vh", "mixed.fasta", "--output", "s.csv")
+    assert code == 0
+    assert "scored 2, rejected 1" in out
+    assert "mixed.fasta:3 globin: not an antibody variable domain" in out
+    good, again = csv.DictReader((tmp_path / "s.csv").open())
+    assert (good["sequence_id"], again["sequence_id"]) == ("good", "again")
+    assert good["nats_per_residue"] == again["nats_per_residue"]
+
+
+def test_one_chain_too_long_for_the_model_leaves_no_half_of_the_scores(hfbio, tmp_path):
+    long = heavy_with("AR" + "GYS" * 11 + "FDY")  # 145 residues, a valid domain
+    (tmp_path / "two.fasta").write_text(f">good\n{HEAVY}\n>long\n{long}\n")
+    code, out, err = hfbio("score", "sapiens-vh", "two.fasta", "--output", "s.csv")
+    assert code == 2
+    assert "'long' has 145 residues; sapiens-vh reads at most 142" in err.splitlines()[-1]
+    assert out == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["two.fasta"]
+
+
+def test_a_model_is_measured_on_a_table(hfbio, tmp_path, table):
+    code, out, _ = hfbio(
+        "evaluate", "sapiens-vh", table, "--output_dir", "r", "--draws", 1, "--train", table
+    )
+    assert code == 0
+    assert "3 held-out chains in 3 clones" in out
+    metrics = json.loads((tmp_path / "r" / "metrics.json").read_text())
+    row = metrics["held_out"][0]
+    assert {"base", "position", "position_family"} <= set(row)
+    assert f"{row['base']['nats_per_residue']:.3f}" in out
+    assert (tmp_path / "r" / "report.html").is_file()
