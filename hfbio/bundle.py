@@ -81,6 +81,8 @@ def read_manifest(folder: Path) -> Manifest:
     for name in ("objective", "tags", "lengths", "sampler", "data", "training", "versions"):
         if not isinstance(raw[name], dict):
             raise BundleError(f"{path}: {name} must be an object, got {raw[name]!r:.80}")
+    if not isinstance(raw["objective"].get("kind"), str):
+        raise BundleError(f"{path}: objective must name its kind, got {raw['objective']!r:.80}")
     tags = _read_tags(raw["tags"], path)
     _check_lengths(raw["lengths"], tags, path)
     return Manifest(**{**raw, "tags": tags})

@@ -74,17 +74,25 @@ class Request:
 class AntibodyModel:
     """A model with its tokenizer, conditions and defaults."""
 
-    def __init__(self, base: LoadedBase, model: nn.Module, manifest: Manifest | None) -> None:
+    def __init__(
+        self,
+        base: LoadedBase,
+        model: nn.Module,
+        manifest: Manifest | None,
+        base_location: str | None = None,
+    ) -> None:
         """Use `hfbio.load` instead.
 
         Args:
             base: with the tag tokens added.
             model: the network to run: ``base.model``, or the adapted one.
             manifest: of the bundle; ``None`` for a bare base.
+            base_location: where the base was found, if not by the name in the manifest.
         """
         self.base = base
         self.model = model.eval()
         self.manifest = manifest
+        self._base_location = base_location
         self.tags = manifest.tags if manifest else Tags()
         tag_ids = dict(zip(self.tags.tokens(), base.tag_ids))
         self.prompt = Prompt(self.tags, tag_ids, base.token_map.start_id)
@@ -206,13 +214,17 @@ class AntibodyModel:
             raise DataError("there is no chain to evaluate on")
         for record in records:
             self._require_readable(record)
-        settings = {"draws": draws, "seed": seed}
+        settings: dict[str, Any] = {"draws": draws, "seed": seed}
         tuned = Contender(self.model, self.base.token_map, self.prompt)
         measured = {}
         if self.manifest is not None:
+            there = self._base_location
             plain = for_objective(
-                load_base(self.manifest.base, revision=self.manifest.base_revision),
-                self.manifest.objective.get("kind", ""),
+                load_base(
+                    there or self.manifest.base,
+                    revision=None if there else self.manifest.base_revision,
+                ),
+                self.manifest.objective["kind"],
             )
             device = next(self.model.parameters()).device
             untuned = Contender(
@@ -338,9 +350,9 @@ def load(
     )
     if loaded.name != manifest.base:
         raise AdapterMismatch(f"{folder} was trained on {manifest.base}, not on {loaded.name}")
-    tagged = add_tags(for_objective(loaded, manifest.objective.get("kind", "")), manifest.tags)
+    tagged = add_tags(for_objective(loaded, manifest.objective["kind"]), manifest.tags)
     model = restore(tagged, folder)
-    return AntibodyModel(tagged, _put(model, device), manifest)
+    return AntibodyModel(tagged, _put(model, device), manifest, base)
 
 
 def _find_bundle(name: str, revision: str | None) -> Path | None:

@@ -143,6 +143,11 @@ def test_an_alias_a_hub_id_and_a_folders_name_are_bases(tmp_path, raw, base):
     assert read_manifest(tmp_path).base == base
 
 
+@pytest.mark.parametrize("objective", [{}, {"kind": 3}, {"kind": ["mlm"]}])
+def test_an_objective_must_name_its_kind(tmp_path, raw, objective):
+    assert "objective must name its kind" in refusal(tmp_path, {**raw, "objective": objective})
+
+
 @pytest.mark.parametrize(
     "spoil",
     [

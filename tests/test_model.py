@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from importlib.resources import files
 
 import pytest
 import torch
@@ -302,6 +303,20 @@ def test_a_bundle_is_measured_beside_its_base(tuned):
     assert row["base"]["nats_per_residue"] < 2.996  # a guess
 
 
+def test_a_bundle_of_a_local_base_is_loaded_and_measured_with_the_folder_given(folder, tmp_path):
+    weights = files("hfbio.models").joinpath("weights", "sapiens-vh")
+    shutil.copytree(weights, tmp_path / "elsewhere" / "mine")
+    bundle = edited(folder, tmp_path / "bundle", base="mine")
+    adapter = json.loads((bundle / "adapter_config.json").read_text())
+    named = {**adapter, "base_model_name_or_path": "mine"}
+    (bundle / "adapter_config.json").write_text(json.dumps(named))
+    with pytest.raises(UnknownModel, match="'mine'"):
+        load(bundle)
+    found = load(bundle, base=str(tmp_path / "elsewhere" / "mine"))
+    row = found.evaluate([numbered(HEAVY)], draws=1)["held_out"][0]
+    assert row["base"]["nats_per_residue"] < 2.996  # a guess
+
+
 def edited(folder, target, **changes):
     shutil.copytree(folder, target)
     raw = json.loads((target / MANIFEST).read_text())
@@ -314,6 +329,10 @@ def test_an_adapter_on_another_base_is_refused(folder, tmp_path):
         load(folder, base="sapiens-vl")
     with pytest.raises(AdapterMismatch, match="sapiens-vh, not on sapiens-vl"):
         load(edited(folder, tmp_path / "a", base="sapiens-vl"))
+    full = edited(folder, tmp_path / "full")  # without an adapter that names its base again
+    (full / "adapter_config.json").unlink()
+    with pytest.raises(AdapterMismatch, match="was trained on sapiens-vh, not on sapiens-vl"):
+        load(full, base="sapiens-vl")
     plain = {"style": "composite", "values": {}, "seen": []}
     with pytest.raises(AdapterMismatch, match="other tags"):
         load(edited(folder, tmp_path / "b", tags=plain, lengths={"": {"120": 1}}))

@@ -84,8 +84,11 @@ def test_four_micro_batches_equal_one_big_batch(recipe, accumulated, objective, 
 
 @pytest.mark.parametrize(
     ("launcher", "objective", "size", "accumulate"),
-    [(TORCHRUN, "mlm", 2, 2), (CPU2, "diffusion", 4, 1)],
-    ids=["torchrun", "accelerate"],
+    [
+        pytest.param(CPU2, "diffusion", 2, 2, id="accelerate"),
+        # The default tests have torchrun in test_train_hub.py.
+        pytest.param(TORCHRUN, "mlm", 4, 1, id="torchrun", marks=pytest.mark.slow),
+    ],
 )
 def test_two_ranks_equal_one_process(
     recipe, accumulated, launcher, objective, size, accumulate, tmp_path

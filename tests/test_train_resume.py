@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -184,21 +185,22 @@ def test_a_repeated_run_reads_its_source_anew(data, tmp_path):
 
 
 def test_a_bundle_is_replaced_whole_or_not_at_all(tmp_path):
-    def write(folder, content):
-        for name in ("hfbio.json", "adapter_model.safetensors"):
-            folder.joinpath(name).write_text(content)
+    def replace(content, die=False):
+        with staged_bundle(tmp_path) as partial:
+            partial.joinpath("adapter_model.safetensors").write_text(content)
+            if die:
+                raise KeyboardInterrupt
+            partial.joinpath("hfbio.json").write_text(content)
 
-    write(tmp_path, "old")
-    with pytest.raises(KeyboardInterrupt), staged_bundle(tmp_path) as partial:
-        partial.joinpath("adapter_model.safetensors").write_text("new")
-        raise KeyboardInterrupt
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
-        "hfbio.json": "old",
-        "adapter_model.safetensors": "old",
-    }
-    with staged_bundle(tmp_path) as partial:
-        write(partial, "new")
-    assert {path.read_text() for path in tmp_path.iterdir()} == {"new"}
+    def found():
+        return {path.name: path.read_text() for path in tmp_path.iterdir()}
+
+    replace("old")
+    with pytest.raises(KeyboardInterrupt):
+        replace("new", die=True)
+    assert found() == {"hfbio.json": "old", "adapter_model.safetensors": "old"}
+    replace("new")
+    assert found() == {"hfbio.json": "new", "adapter_model.safetensors": "new"}
 
 
 @pytest.mark.slow
@@ -234,7 +236,8 @@ def test_a_killed_run_ends_as_it_would_have(data, launcher, tmp_path):
     # torchrun starts its ranks in sessions of their own, where they would outlive it.
     everyone = [*process.children(recursive=True), process]
     for one in everyone:
-        one.kill()
+        with suppress(psutil.NoSuchProcess):
+            one.kill()
     psutil.wait_procs(everyone, timeout=30)
     assert not killed.joinpath("hfbio.json").exists()
     assert start("killed", resume_from_checkpoint="true").wait(200) == 0

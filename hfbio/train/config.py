@@ -57,7 +57,7 @@ class FinetuneConfig(TrainingArguments):
         metadata={"help": "none, or clone: draw every clone equally often, whatever its size"},
     )
     dropout: float = field(
-        default=0.0, metadata={"help": "of the base in training, in [0, 1); its config's is not used"}
+        default=0.0, metadata={"help": "of the base, in [0, 1), in place of its config's"}
     )
     tag_dropout: float = field(
         default=0.1, metadata={"help": "how often a tag is hidden in training, in [0, 1)"}

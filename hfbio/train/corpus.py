@@ -45,7 +45,7 @@ def prepare(config: FinetuneConfig, base: LoadedBase, *, resumed: bool) -> Corpu
 
     Raises:
         DataError: the data cannot be read, or a split has no chain this base can read.
-        SettingError: resumed with other data or another seed.
+        SettingError: resumed with other data or another seed, or nothing to evaluate on.
     """
     run = Path(str(config.output_dir))
     folder = Path(config.data)
@@ -66,20 +66,30 @@ def prepare(config: FinetuneConfig, base: LoadedBase, *, resumed: bool) -> Corpu
                 f"no chain of {folder / name}.parquet can be used with {base.name}: "
                 f"{dict(left_out) or 'it is empty'}"
             )
+    if config.eval_strategy != "no" and not parts["validation"]:
+        raise SettingError(
+            f"eval_strategy is {config.eval_strategy}, but no chain of {folder}/validation.parquet "
+            f"can be used with {base.name}; set it to no"
+        )
     split = json.loads((folder / "split.json").read_text(encoding="utf-8"))
     return Corpus(**parts, split=split, left_out=dict(left_out))
 
 
+def source_name(data: str) -> str:
+    """What cards and hfbio.json call the data: a local source by its name, without its folders."""
+    return data if data.startswith(("hf://", "example:")) else Path(data).name
+
+
 def _make_split(config: FinetuneConfig, folder: Path, resumed: bool) -> None:
     """Import and split into ``folder``; an earlier bundle beside other data is none any more."""
-    asked = {"source": config.data, "seed": config.seed}
+    asked = {"source": source_name(config.data), "seed": config.seed}
     record, split = folder.with_name("data.json"), folder / "split.json"
     if resumed and record.is_file() and split.is_file():
         made = json.loads(record.read_text(encoding="utf-8"))
         if made != asked:
             raise SettingError(
                 f"{folder} was made of {made['source']} with seed {made['seed']}; a resumed run "
-                f"cannot go on with {config.data} and seed {config.seed}"
+                f"cannot go on with {asked['source']} and seed {asked['seed']}"
             )
         return
     before = split.read_bytes() if split.is_file() else b""

@@ -40,7 +40,7 @@ from hfbio.score.heldout import HeldOut
 from hfbio.score.summary import summarise
 from hfbio.tokens import Prompt, Tags
 from hfbio.train.config import FinetuneConfig, changed_settings
-from hfbio.train.corpus import Corpus, prepare
+from hfbio.train.corpus import Corpus, prepare, source_name
 from hfbio.train.dataset import CorruptedChains
 from hfbio.train.folder import find_checkpoint, staged_bundle
 from hfbio.train.ranks import is_sharded, require_world, rows_of_rank, sum_across_ranks, untie
@@ -64,7 +64,7 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
     Runs alike in one process and under ``accelerate launch`` or ``torchrun``. The run folder
     holds the adapter, the tokenizer, hfbio.json, metrics.json, the split under ``data/`` and the
     Trainer's checkpoints; with ``resume_from_checkpoint`` a stopped run ends as it would have. An
-    earlier bundle in the folder stays until the new one is complete.
+    earlier bundle in the folder stays until the new one is complete, unless its data changed.
 
     Args:
         config: the settings; see `hfbio.train.config.read_config`.
@@ -115,7 +115,9 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
         pad_id=tagged.token_map.pad_id,
         processing_class=tagged.tokenizer,
         callbacks=list(callbacks),
-        held_out=lambda: _validation_metrics(tuned, corpus, config),
+        held_out=(lambda: _validation_metrics(tuned, corpus, config))
+        if corpus.validation
+        else None,
     )
     outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
@@ -130,7 +132,7 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
             "method": config.method,
             "objective": objective.kind,
             "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-            "data": config.data,
+            "data": source_name(config.data),
             "processes": config.world_size,
         },
         "split": corpus.split,
@@ -154,7 +156,7 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
         lengths=lengths_by_tags(corpus.train, tags),
         sampler=dataclasses.asdict(sampler),
         data={
-            "source": config.data,
+            "source": source_name(config.data),
             "license": config.data_license,
             "split": corpus.split,
             "train": len(corpus.train),

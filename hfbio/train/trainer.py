@@ -44,7 +44,11 @@ class AntibodyTrainer(Trainer):
             **kwargs: as for Trainer.
         """
         super().__init__(
-            train_dataset=train_dataset, data_collator=partial(collate, pad_id=pad_id), **kwargs
+            train_dataset=train_dataset,
+            # Never read, see `evaluate`; without one Trainer refuses an eval_strategy.
+            eval_dataset=train_dataset if held_out else None,
+            data_collator=partial(collate, pad_id=pad_id),
+            **kwargs,
         )
         self._held_out = held_out
         args = self.args
