@@ -6,13 +6,17 @@ Nothing heavy is imported before the arguments are parsed, so that `--help` answ
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from hfbio import __version__
 from hfbio.errors import DataError, HfbioError, SettingError, Shortfall
+
+if TYPE_CHECKING:
+    from hfbio.data import Reject
 
 app = typer.Typer(
     name="hfbio",
@@ -81,7 +85,7 @@ def split(
     """Split a table so that no clone is on two sides, and report what still leaks."""
     from hfbio.data import split_table
 
-    typer.echo(split_table(table, output_dir, by=by, seed=seed))
+    typer.echo(split_table(table, output_dir, by=cast(Any, by), seed=seed))
 
 
 @app.command(
@@ -208,12 +212,14 @@ def score(
     from hfbio.model import load
     from hfbio.report.scores import write_scores
 
-    records, rejects = read_numbered(source)
-    if not records:
-        first = f"; the first: {rejects[0].reason} ({rejects[0].detail})" if rejects else ""
-        raise DataError(f"{source}: none of {len(rejects)} chains can be scored{first}")
-    rows = load(model, device=device).score(records)
-    typer.echo(write_scores(tqdm(rows, total=len(records), disable=None), rejects, output))
+    numbered, rejects = read_numbered(source)
+    _require_some(source, numbered, rejects)
+    loaded = load(model, device=device)
+    records, unread = loaded.readable(numbered, source)
+    rejects += unread
+    _require_some(source, records, rejects)
+    rows = tqdm(loaded.score(records), total=len(records), unit="chain", disable=None)
+    typer.echo(write_scores(rows, rejects, output))
 
 
 @app.command()
@@ -229,6 +235,12 @@ def models() -> None:
     widths = {name: max(len(name), *(len(row[name]) for row in rows)) for name in rows[0]}
     for row in [dict(zip(widths, widths)), *rows]:
         typer.echo("  ".join(row[name].ljust(width) for name, width in widths.items()).rstrip())
+
+
+def _require_some(source: str, records: Sequence[object], rejects: Sequence[Reject]) -> None:
+    if not records:
+        first = f"; the first: {rejects[0].reason} ({rejects[0].detail})" if rejects else ""
+        raise DataError(f"{source}: none of {len(rejects)} chains can be scored{first}")
 
 
 def _length(text: str) -> int | tuple[int, int] | None:

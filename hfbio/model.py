@@ -15,6 +15,7 @@ from torch import nn
 
 from hfbio.alphabet import RESIDUES
 from hfbio.bundle import MANIFEST, Manifest, read_manifest
+from hfbio.data import Fault, Reject
 from hfbio.data.encode import encode_described
 from hfbio.data.groups import clone_groups
 from hfbio.errors import AdapterMismatch, DataError, SequenceError, SettingError
@@ -158,6 +159,26 @@ class AntibodyModel:
         if reference:
             kept = add_novelty(kept, reference)
         return Designs(tuple(kept), tuple(drawn), report(request.num, drawn, kept))
+
+    def readable(
+        self, records: Sequence[AntibodyRecord], source: str
+    ) -> tuple[list[AntibodyRecord], list[Reject]]:
+        """The chains this model was made for, and rejects for the others.
+
+        `score` itself refuses only what is too long: a light chain on a heavy-chain model gets a
+        number there, though not a useful one.
+
+        Args:
+            records: numbered chains.
+            source: their file, for the rejects; ``line`` there is the place in ``records``.
+        """
+        kept, rejects = [], []
+        for i, record in enumerate(records):
+            if fault := self.base.unreadable(record):
+                rejects.append(Reject(source, i + 1, record.sequence_id, Fault.UNREADABLE, fault))
+            else:
+                kept.append(record)
+        return kept, rejects
 
     def score(
         self, records: Sequence[AntibodyRecord], *, batch_size: int = 64

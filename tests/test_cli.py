@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from antibodies import GLOBIN, HEAVY, heavy_with, random_cdr3s
+from antibodies import GLOBIN, HEAVY, KAPPA, heavy_with, random_cdr3s
 
 from hfbio import __version__
 from hfbio.cli import main
@@ -191,20 +191,22 @@ def test_scores_are_written_for_what_can_be_scored_and_the_rest_is_named(hfbio, 
     code, out, _ = hfbio("score", "sapiens-vh", "mixed.fasta", "--output", "s.csv")
     assert code == 0
     assert "scored 2, rejected 1" in out
-    assert "mixed.fasta:3 globin: not an antibody variable domain" in out
+    assert "1 x not an antibody variable domain" in out
+    assert "mixed.fasta\t3\tglobin\tnot an antibody" in (tmp_path / "s.rejects.tsv").read_text()
     good, again = csv.DictReader((tmp_path / "s.csv").open())
     assert (good["sequence_id"], again["sequence_id"]) == ("good", "again")
     assert good["nats_per_residue"] == again["nats_per_residue"]
 
 
-def test_one_chain_too_long_for_the_model_leaves_no_half_of_the_scores(hfbio, tmp_path):
+def test_chains_the_model_was_not_made_for_are_counted_rejects(hfbio, tmp_path):
     long = heavy_with("AR" + "GYS" * 11 + "FDY")  # 145 residues, a valid domain
-    (tmp_path / "two.fasta").write_text(f">good\n{HEAVY}\n>long\n{long}\n")
-    code, out, err = hfbio("score", "sapiens-vh", "two.fasta", "--output", "s.csv")
-    assert code == 2
-    assert "'long' has 145 residues; sapiens-vh reads at most 142" in err.splitlines()[-1]
-    assert out == ""
-    assert [path.name for path in tmp_path.iterdir()] == ["two.fasta"]
+    (tmp_path / "three.fasta").write_text(f">good\n{HEAVY}\n>long\n{long}\n>kappa\n{KAPPA}\n")
+    code, out, _ = hfbio("score", "sapiens-vh", "three.fasta", "--output", "s.csv")
+    assert code == 0
+    assert "scored 1, rejected 2" in out
+    listed = (tmp_path / "s.rejects.tsv").read_text()
+    assert "long\tnot a chain this model reads\tlonger than the 142 residues" in listed
+    assert "kappa\tnot a chain this model reads\tIGK chain; sapiens-vh knows IGH" in listed
 
 
 def test_a_model_is_measured_on_a_table(hfbio, tmp_path, table):

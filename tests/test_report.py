@@ -254,4 +254,5 @@ def test_scores_appear_when_all_are_done_or_not_at_all(tmp_path):
     written = write_scores(rows(2), rejects, path)
     assert [row["sequence_id"] for row in csv.DictReader(path.open())] == ["a0", "a1"]
     assert "scored 2, rejected 1" in str(written)
-    assert "x.fasta:7 bad: stop codon (at residue 3)" in str(written)
+    assert "1 x stop codon" in str(written)
+    assert "x.fasta\t7\tbad\tstop codon\tat residue 3" in written.rejects_path.read_text()

@@ -28,10 +28,9 @@ def test_a_domain_is_valid_and_its_regions_are_found():
     assert row["asked_locus"] == "*"
 
 
-def test_regions_are_cut_in_the_design_as_it_is_when_more_stands_around_the_domain():
+def test_a_design_with_more_than_its_domain_is_not_valid():
     (design,) = examined(["MKWVT" + HEAVY + "ASTKG"])
-    row = design.row()
-    assert "".join(row[f"{name}_aa"] for name in REGIONS) == HEAVY
+    assert design.fault == "residues beyond the domain: 10"
 
 
 @pytest.mark.parametrize(

@@ -35,11 +35,13 @@ def oas_unit(n_pairs):
 
 
 CHECK = """
+import json
 import sys
 import torch
 from huggingface_hub import HfApi
 from peft import AutoPeftModel
 import hfbio
+from hfbio.data import load_table
 
 run = sys.argv[1]
 model = hfbio.load(run)
@@ -57,6 +59,12 @@ wanted = logits(model.model)
 alone = AutoPeftModel.from_pretrained(run, token_dropout=False).eval()
 torch.testing.assert_close(logits(alone), wanted)
 assert (logits(hfbio.load("esm2-35m", revision=sys.argv[2]).model) - wanted).abs().max() > 1e-3
+
+# Base and tuned model are measured as they were in training, in which the base had it off too.
+found = model.evaluate(load_table(run + "/data/test.parquet"), draws=1)
+for row, told in zip(found["held_out"], json.load(open(run + "/metrics.json"))["held_out"]):
+    for name in ("base", "tuned"):
+        assert abs(row[name]["nats_per_residue"] - told[name]["nats_per_residue"]) < 1e-5, row
 
 api = HfApi()
 api.create_repo("user/run", private=True)

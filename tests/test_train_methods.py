@@ -5,7 +5,7 @@ import os
 
 import pytest
 import torch
-from runs import adapter, flags, losses, make_split, metrics
+from runs import adapter, antibody_esm_files, flags, losses, make_split, metrics
 from transformers import TrainerCallback
 
 import hfbio
@@ -39,7 +39,8 @@ def logits(network, ids):
 def chain(model):
     """A chain behind its tags, partly hidden."""
     tokens = model.base.token_map
-    prefix = model.prompt.ids(dict(zip(model.tags.fields, model.tags.seen[0])))
+    values = model.tags.seen[0] if model.tags.fields else ()
+    prefix = model.prompt.ids(dict(zip(model.tags.fields, values)))
     ids = torch.tensor([[*prefix, *tokens.residue_ids, tokens.stop_id]])
     ids[0, 4:14:3] = tokens.mask_id
     return ids
@@ -67,6 +68,21 @@ def test_the_loaded_model_is_the_trained_one(data, method, tmp_path):
     assert held_out[0]["tuned"]["nats_per_residue"] < held_out[0]["base"]["nats_per_residue"]
 
 
+@pytest.mark.parametrize(("objective", "kept"), [("mlm", True), ("diffusion", False)])
+def test_token_dropout_is_what_the_objective_calls_for(data, objective, kept, tmp_path):
+    esm = tmp_path / "esm"
+    esm.mkdir()
+    for name, content in antibody_esm_files().items():
+        esm.joinpath(name).write_bytes(content)
+    keep = Keep()
+    run = tmp_path / "run"
+    finetune(read(data, run, model=esm, objective=objective, max_steps=2), [keep])
+    assert keep.model.config.token_dropout == kept
+    model = hfbio.load(run, base=str(esm))
+    ids = chain(model)
+    torch.testing.assert_close(logits(model.model, ids), logits(keep.model, ids))
+
+
 def test_merged_weights_need_nothing_of_hfbio(data, tmp_path):
     from transformers import AutoModelForMaskedLM, AutoTokenizer
 
@@ -91,24 +107,24 @@ def test_merged_weights_need_nothing_of_hfbio(data, tmp_path):
 def test_training_lowers_the_loss(data, objective, start, end, tmp_path):
     # 30 chains that share all but CDR3, which is about a tenth of the residues: its random letters
     # cost 2.9 nats each however long one trains, the rest next to nothing.
-    finetune(read(data, tmp_path, objective=objective, max_steps=40, learning_rate=3e-3))
+    finetune(read(data, tmp_path, objective=objective, max_steps=30, learning_rate=3e-3))
     found = losses(tmp_path)
     assert sum(found[:5]) / 5 > start
     assert sum(found[-5:]) / 5 < end
 
 
 def test_the_same_seed_gives_the_same_adapter(data, tmp_path):
-    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        finetune(read(data, tmp_path / name, max_steps=2, seed=seed))
-    a, b, c = (adapter(tmp_path / name) for name in "abc")
+    for name in "ab":
+        torch.manual_seed(ord(name))  # whatever the state of the global generator
+        finetune(read(data, tmp_path / name, max_steps=2, seed=1))
+    a, b = (adapter(tmp_path / name) for name in "ab")
     assert all(torch.equal(a[name], b[name]) for name in a)
-    assert any(not torch.equal(a[name], c[name]) for name in a)
 
 
 def test_weights_of_workers_and_one_process_agree(data, tmp_path):
     for workers in (0, 2):
         folder = tmp_path / str(workers)
-        finetune(read(data, folder, max_steps=5, dataloader_num_workers=workers))
+        finetune(read(data, folder, max_steps=2, dataloader_num_workers=workers))
     one, other = (adapter(tmp_path / str(workers)) for workers in (0, 2))
     assert all(torch.equal(one[name], other[name]) for name in one)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import logging
 import sys
 from collections import Counter
@@ -18,7 +17,7 @@ import pyarrow.parquet as pq
 from hfbio.data.clean import clean
 from hfbio.data.duplicates import Duplicates
 from hfbio.data.readers import read
-from hfbio.data.reject import Reject
+from hfbio.data.reject import Reject, write_rejects
 from hfbio.data.staging import staged_file
 from hfbio.data.table import SCHEMA, digest, from_arrow, read_arrow, to_arrow
 from hfbio.errors import DataError
@@ -29,7 +28,6 @@ log = logging.getLogger(__name__)
 
 _CHUNK: Final = 20_000  # records held as Python objects before they become Arrow columns
 _COUNT: Final = "duplicate_count"
-_REJECT_COLUMNS: Final = ("source", "line", "sequence_id", "reason", "detail")
 
 
 @dataclass(frozen=True)
@@ -94,12 +92,9 @@ def import_table(
     intake = _Intake(sources)
     items = _cleaned(sources, species, max_missing)
     with staged_file(output) as partial, staged_file(rejects) as partial_rejects:
-        with partial_rejects.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file, delimiter="\t", lineterminator="\n")
-            writer.writerow(_REJECT_COLUMNS)
-            for item in _shown(items) if progress and sys.stderr.isatty() else items:
-                if reject := intake.add(item):
-                    writer.writerow([getattr(reject, name) for name in _REJECT_COLUMNS])
+        shown = _shown(items) if progress and sys.stderr.isatty() else items
+        found = (reject for item in shown if (reject := intake.add(item)))
+        write_rejects(found, partial_rejects)
         table = intake.table()
         pq.write_table(table, partial, compression="zstd")
     return replace(intake.report(table), output=str(output), rejects=str(rejects))

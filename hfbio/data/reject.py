@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import csv
+from collections.abc import Iterable
+from dataclasses import astuple, dataclass, fields
 from enum import StrEnum
+from pathlib import Path
 
 from hfbio.numbering import Reason
 
@@ -19,6 +22,7 @@ class Fault(StrEnum):
     NO_READING_FRAME = "no reading frame holds an antibody variable domain"
     AMBIGUOUS = "ambiguous residue in the domain"
     LOCUS = "locus in the file and in the sequence disagree"
+    UNREADABLE = "not a chain this model reads"
     DUPLICATE = "same sequence as an earlier row"
 
 
@@ -34,3 +38,11 @@ class Reject:
     sequence_id: str
     reason: Fault | Reason
     detail: str = ""
+
+
+def write_rejects(rejects: Iterable[Reject], path: Path) -> None:
+    """One tab-separated line per reject, as they come; columns are the fields of `Reject`."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(field.name for field in fields(Reject))
+        writer.writerows(astuple(reject) for reject in rejects)

@@ -18,7 +18,7 @@ from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from hfbio.errors import SettingError, UnknownModel
 from hfbio.models import antiberty, verify
 from hfbio.models.catalogue import BASES, FAMILIES, Base, Family, find
-from hfbio.record import Locus
+from hfbio.record import AntibodyRecord, Locus
 from hfbio.tokens import TokenMap
 
 
@@ -44,6 +44,14 @@ class LoadedBase:
         return (
             (self.token_map.require_mask(), *self.tag_ids) if self.owns_mask_row else self.tag_ids
         )
+
+    def unreadable(self, record: AntibodyRecord) -> str:
+        """Why this model cannot take a chain; empty if it can."""
+        if self.loci and record.locus not in self.loci:
+            return f"{record.locus} chain; {self.name} knows {', '.join(self.loci)}"
+        if len(record.sequence_aa) > self.max_residues:
+            return f"longer than the {self.max_residues} residues of {self.name}"
+        return ""
 
     @property
     def tag_style(self) -> Literal["composite", "prefix"]:

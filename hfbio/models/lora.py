@@ -152,8 +152,13 @@ def _restore_adapter(loaded: LoadedBase, folder: Path, trainable: bool) -> PeftM
     _keep_output_layer(model)
     # Where peft can read the base's config it also saves the grown embedding, which is no news.
     own = get_peft_model_state_dict(model, save_embedding_layers=False)
-    embedding = f".{loaded.family.word_embeddings}.weight"
-    news = {k: v for k, v in saved.items() if k in own or not k.endswith(embedding)}
+    shape = loaded.model.get_input_embeddings().weight.shape
+    frozen = {
+        name
+        for name, weight in model.named_parameters(remove_duplicate=False)
+        if weight.shape == shape and not weight.requires_grad
+    }
+    news = {k: v for k, v in saved.items() if k in own or k not in frozen}
     _require_keys(folder, news, own)
     return model
 

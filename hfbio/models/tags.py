@@ -43,6 +43,8 @@ def add_tags(loaded: LoadedBase, tags: Tags) -> LoadedBase:
         raise SettingError(
             f"{loaded.name} takes tags of style {loaded.tag_style!r}, got {tags.style!r}"
         )
+    if taken := sorted(set(tokens) & set(loaded.tokenizer.get_vocab())):
+        raise SettingError(f"{loaded.name} already has a token {taken[0]!r}; rename that tag value")
     tokenizer = copy.deepcopy(loaded.tokenizer)
     tokenizer.add_tokens(tokens, special_tokens=True)
     tag_ids = tuple(tokenizer.convert_tokens_to_ids(tokens))

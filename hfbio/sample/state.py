@@ -34,6 +34,7 @@ class State:
     attention_mask: Tensor  # (B, L) int64
     rngs: tuple[torch.Generator, ...]  # one per row, so that a row never depends on its block
     step: int = 0
+    due: Tensor | None = None  # (B, L) int64; when each residue is decided, if that is settled
 
     def uniform(self) -> Tensor:
         """``(B, L)`` float32 in [0, 1): every row from its own generator, 0 at its padding.

@@ -19,9 +19,10 @@ from hfbio.tokens import TokenMap
 class Unmask:
     """Decide the open positions of a block in ``steps`` passes of the network.
 
-    ``ancestral``: with ``k`` steps left each open position is decided with probability 1/k,
-    independently; this is the reverse process of the ``diffusion`` objective with equal time
-    steps (Sahoo et al. 2024, section 3.2.2), and the last step decides the rest.
+    ``ancestral``: each position is decided at a step drawn beforehand, uniformly and
+    independently. That is the reverse process of the ``diffusion`` objective with equal time
+    steps (Sahoo et al. 2024, section 3.2.2: with ``k`` steps left, each open position with
+    probability 1/k). Steps at which a chain has nothing to decide cost no pass.
 
     ``entropy``: with ``k`` steps left the ``ceil(open / k)`` positions whose distribution has
     the least entropy are decided, so that the model's doubt comes last (Chang et al. 2022,
@@ -53,8 +54,12 @@ class Unmask:
             temperature=self.temperature,
             top_p=self.top_p,
         )
+        due = state.due
         if self.order == "ancestral":
-            chosen = state.open & (state.uniform() * (self.steps - state.step) < 1)
+            if due is None:
+                due = (state.uniform() * self.steps).long()
+            soonest = due.masked_fill(~state.open, self.steps).amin(dim=1, keepdim=True)
+            chosen = state.open & (due == soonest)
         else:
             chosen = self._least_entropy(state, logits, tokens)
         return replace(
@@ -62,6 +67,7 @@ class Unmask:
             ids=torch.where(chosen, drawn, state.ids),
             open=state.open & ~chosen,
             step=state.step + 1,
+            due=due,
         )
 
     def done(self, state: State) -> bool:

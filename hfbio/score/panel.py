@@ -93,9 +93,17 @@ def examine(index: int, sequence: str, seen: dict[str, int], conditions: dict[st
     if asked not in ("*", result.locus):
         fault = f"another locus than asked: {result.locus}, not {asked}"
         return Design(index, sequence, conditions, fault=fault, duplicate_of=duplicate_of)
-    cuts = tuple(result.start + cut for cut in result.regions)
+    beyond = len(sequence) - (result.stop - result.start)
+    if beyond:
+        fault = f"residues beyond the domain: {beyond}"
+        return Design(index, sequence, conditions, fault=fault, duplicate_of=duplicate_of)
     return Design(
-        index, sequence, conditions, locus=result.locus, regions=cuts, duplicate_of=duplicate_of
+        index,
+        sequence,
+        conditions,
+        locus=result.locus,
+        regions=result.regions,
+        duplicate_of=duplicate_of,
     )
 
 

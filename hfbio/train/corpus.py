@@ -111,10 +111,8 @@ def _import_and_split(config: FinetuneConfig, folder: Path) -> None:
 def _readable(path: Path, base: LoadedBase, left_out: Counter[str]) -> tuple[AntibodyRecord, ...]:
     kept = []
     for record in load_table(path):
-        if base.loci and record.locus not in base.loci:
-            left_out[f"{record.locus} chain; {base.name} knows {', '.join(base.loci)}"] += 1
-        elif len(record.sequence_aa) > base.max_residues:
-            left_out[f"longer than the {base.max_residues} residues of {base.name}"] += 1
+        if fault := base.unreadable(record):
+            left_out[fault] += 1
         else:
             kept.append(record)
     return tuple(kept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -121,6 +122,11 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
     )
     outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
+    if not math.isfinite(outcome.training_loss):
+        raise SettingError(
+            f"training diverged: its loss is {outcome.training_loss}; lower learning_rate, or "
+            "raise warmup_steps"
+        )
     # Without the autocast that Accelerate wraps around: in float32, as the base was measured.
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=sharded)
     measured["tuned"] = _measure(dataclasses.replace(tuned, model=model), corpus.test, config)
