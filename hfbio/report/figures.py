@@ -46,9 +46,10 @@ def regions_figure(metrics: Mapping[str, Any], masked: float) -> str:
         ["all" if row["region"] == "all" else row["region"].upper() for row in rows],
     )
     axes.set_ylabel("nats per residue")
-    axes.set_title(f"{masked:.0%} of residues masked", loc="left", fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, fontsize=8, ncols=len(names))
+    axes.legend(
+        frameon=False, fontsize=8, ncols=len(names), loc="lower left", bbox_to_anchor=(0, 1)
+    )
     return _svg(figure, f"Nats per residue by region with {masked:.0%} of residues masked")
 
 
