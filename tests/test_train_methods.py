@@ -107,7 +107,7 @@ def test_merged_weights_need_nothing_of_hfbio(data, tmp_path):
 def test_training_lowers_the_loss(data, objective, start, end, tmp_path):
     # 30 chains that share all but CDR3, which is about a tenth of the residues: its random letters
     # cost 2.9 nats each however long one trains, the rest next to nothing.
-    finetune(read(data, tmp_path, objective=objective, max_steps=30, learning_rate=3e-3))
+    finetune(read(data, tmp_path, objective=objective, max_steps=20, learning_rate=5e-3))
     found = losses(tmp_path)
     assert sum(found[:5]) / 5 > start
     assert sum(found[-5:]) / 5 < end
@@ -121,6 +121,7 @@ def test_the_same_seed_gives_the_same_adapter(data, tmp_path):
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
+@pytest.mark.slow
 def test_weights_of_workers_and_one_process_agree(data, tmp_path):
     for workers in (0, 2):
         folder = tmp_path / str(workers)
