@@ -30,6 +30,7 @@ from hfbio.models import (
 from hfbio.objectives import Objective, build
 from hfbio.record import AntibodyRecord
 from hfbio.rng import generator
+from hfbio.sample import Unmask
 from hfbio.sample import build as build_sampler
 from hfbio.score.assess import (
     Contender,
@@ -85,13 +86,7 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
     base = _load(config, objective)
     corpus = prepare(config, base, resumed=checkpoint is not None)
 
-    untuned = Contender(base.model.to(config.device), base.token_map, _prompt(base, Tags()))
-    measured = {"base": _measure(untuned, corpus.test, config)}
-    if corpus.validation:
-        measured["base_calibrated"] = _measure_calibrated(untuned, corpus, config)
-    measured |= measure_baselines(
-        corpus.train, corpus.test, untuned, draws=config.eval_mask_draws, seed=EVAL_SEED
-    )
+    measured = _measure_before(base, corpus, config)
 
     tags = _collect_tags(corpus, base, config.tags)
     tagged = add_tags(base, tags)
@@ -101,25 +96,7 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
     if sharded:
         untie(model)
     tuned = Contender(model, tagged.token_map, _prompt(tagged, tags))
-    trainer = AntibodyTrainer(
-        model=model,
-        args=config,
-        train_dataset=CorruptedChains(
-            corpus.train,
-            objective,
-            tagged.token_map,
-            tuned.prompt,
-            tag_dropout=config.tag_dropout,
-            seed=config.seed,
-            weights=_clone_weights(corpus.train) if config.balance == "clone" else None,
-        ),
-        pad_id=tagged.token_map.pad_id,
-        processing_class=tagged.tokenizer,
-        callbacks=list(callbacks),
-        held_out=(lambda: _validation_metrics(tuned, corpus, config))
-        if corpus.validation
-        else None,
-    )
+    trainer = _trainer(tuned, tagged, corpus, objective, config, callbacks)
     outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
     if not math.isfinite(outcome.training_loss):
@@ -151,7 +128,68 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
         },
         "seconds": time.perf_counter() - started,
     }
-    manifest = Manifest(
+    manifest = _manifest(base, tags, corpus, objective, sampler, config)
+    state_dict = trainer.accelerator.get_state_dict(trainer.model) if sharded else None
+    folder = Path(str(config.output_dir))
+    if config.should_save:
+        with staged_bundle(folder) as partial:
+            save_weights(partial, model, tagged.tokenizer, state_dict)
+            if base.revision is None and config.method != "full":
+                save_merged(partial, add_tags(_load(config, objective), tags))
+            write_json(partial / "metrics.json", metrics)
+            write_manifest(partial, manifest)
+    trainer.accelerator.wait_for_everyone()
+    return Finetuned(folder, metrics)
+
+
+def _measure_before(base: LoadedBase, corpus: Corpus, config: FinetuneConfig) -> dict[str, HeldOut]:
+    """The base as it came, at its best temperature, and plain counting, on the test split."""
+    untuned = Contender(base.model.to(config.device), base.token_map, _prompt(base, Tags()))
+    measured = {"base": _measure(untuned, corpus.test, config)}
+    if corpus.validation:
+        measured["base_calibrated"] = _measure_calibrated(untuned, corpus, config)
+    return measured | measure_baselines(
+        corpus.train, corpus.test, untuned, draws=config.eval_mask_draws, seed=EVAL_SEED
+    )
+
+
+def _trainer(
+    tuned: Contender,
+    tagged: LoadedBase,
+    corpus: Corpus,
+    objective: Objective,
+    config: FinetuneConfig,
+    callbacks: Sequence[TrainerCallback],
+) -> AntibodyTrainer:
+    chains = CorruptedChains(
+        corpus.train,
+        objective,
+        tuned.tokens,
+        tuned.prompt,
+        tag_dropout=config.tag_dropout,
+        seed=config.seed,
+        weights=_clone_weights(corpus.train) if config.balance == "clone" else None,
+    )
+    return AntibodyTrainer(
+        model=tuned.model,
+        args=config,
+        train_dataset=chains,
+        pad_id=tuned.tokens.pad_id,
+        processing_class=tagged.tokenizer,
+        callbacks=list(callbacks),
+        held_out=lambda: _validation_metrics(tuned, corpus, config),
+    )
+
+
+def _manifest(
+    base: LoadedBase,
+    tags: Tags,
+    corpus: Corpus,
+    objective: Objective,
+    sampler: Unmask,
+    config: FinetuneConfig,
+) -> Manifest:
+    return Manifest(
         base=base.name,
         base_revision=base.revision,
         family=base.family.model_type,
@@ -170,17 +208,6 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
         training={"seed": config.seed, "settings": changed_settings(config)},
         versions=package_versions(),
     )
-    state_dict = trainer.accelerator.get_state_dict(trainer.model) if sharded else None
-    folder = Path(str(config.output_dir))
-    if config.should_save:
-        with staged_bundle(folder) as partial:
-            save_weights(partial, model, tagged.tokenizer, state_dict)
-            if base.revision is None and config.method != "full":
-                save_merged(partial, add_tags(_load(config, objective), tags))
-            write_json(partial / "metrics.json", metrics)
-            write_manifest(partial, manifest)
-    trainer.accelerator.wait_for_everyone()
-    return Finetuned(folder, metrics)
 
 
 def adapter_config(config: FinetuneConfig) -> AdapterConfig:
