@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hfbio.data import read
-    from hfbio.model import AntibodyModel, Request, load
+    from hfbio.model import AntibodyModel, load
+    from hfbio.sample import Request
     from hfbio.train import FinetuneConfig, finetune
 
 __version__ = "0.1.0"
@@ -18,7 +19,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "AntibodyModel": "hfbio.model",
     "FinetuneConfig": "hfbio.train",
-    "Request": "hfbio.model",
+    "Request": "hfbio.sample",
     "finetune": "hfbio.train",
     "load": "hfbio.model",
     "read": "hfbio.data",

@@ -166,7 +166,8 @@ def sample(
     from tqdm import tqdm
 
     from hfbio.data import load_table
-    from hfbio.model import Request, load
+    from hfbio.model import load
+    from hfbio.sample import Request
 
     tags = {"locus": locus, "species": species, "isotype": isotype, "v_family": v_family}
     request = Request(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,6 @@ import torch
 from huggingface_hub import hf_hub_download, snapshot_download
 from torch import nn
 
-from hfbio.alphabet import RESIDUES
 from hfbio.bundle import MANIFEST, Manifest, read_manifest
 from hfbio.data import Fault, Reject
 from hfbio.data.encode import encode_described
@@ -22,14 +21,13 @@ from hfbio.errors import AdapterMismatch, DataError, SequenceError, SettingError
 from hfbio.models import LoadedBase, add_tags, for_objective, load_base, restore
 from hfbio.models.catalogue import find
 from hfbio.record import REGIONS, AntibodyRecord
-from hfbio.sample import State, Template, Unmask, build, generate
+from hfbio.sample import Reach, Request, State, Unmask, build, generate, templates
 from hfbio.score.assess import Contender, measure_baselines, measure_model
 from hfbio.score.likelihood import mean_by_region, pseudo_nats
 from hfbio.score.panel import Design, DesignReport, add_novelty, examine, report
 from hfbio.score.summary import summarise
-from hfbio.tokens import WILDCARD, Prompt, Tags
+from hfbio.tokens import Prompt, Tags
 
-OPEN = "_"  # marks a residue to design in a scaffold
 MAX_DRAWS_PER_DESIGN = 20
 
 
@@ -40,36 +38,6 @@ class Designs:
     kept: tuple[Design, ...]
     drawn: tuple[Design, ...]  # all draws in order, the kept ones among them
     report: DesignReport
-
-
-@dataclass(frozen=True)
-class Request:
-    """What to generate.
-
-    ``length`` is a number of residues or an inclusive range; ``None`` draws it as the training
-    chains with the same tags have it. A ``scaffold`` fixes the length: its letters stay, each
-    ``_`` is designed.
-    """
-
-    num: int = 32
-    seed: int = 0
-    conditions: Mapping[str, str] | None = None  # tag -> value, such as isotype -> IGHG
-    length: int | tuple[int, int] | None = None
-    scaffold: str | None = None
-    keep: str = "valid"  # "valid": valid and distinct designs; "all": every draw
-    block_size: int = 16  # designs per network pass
-
-    def __post_init__(self) -> None:
-        if self.num < 1:
-            raise SettingError(f"num must be >= 1, got {self.num}")
-        if self.seed < 0:
-            raise SettingError(f"seed must be >= 0, got {self.seed}")
-        if self.keep not in ("valid", "all"):
-            raise SettingError(f"keep must be 'valid' or 'all', got {self.keep!r}")
-        if self.block_size < 1:
-            raise SettingError(f"block_size must be >= 1, got {self.block_size}")
-        if self.scaffold is not None and self.length is not None:
-            raise SettingError("a scaffold fixes the length; give one of the two")
 
 
 class AntibodyModel:
@@ -134,11 +102,17 @@ class AntibodyModel:
             SettingError: a condition, length or scaffold this model cannot serve.
         """
         conditions = self.tags.choose(request.conditions or {})
+        reach = Reach(
+            self.base.name,
+            self.base.token_map,
+            self.base.max_residues,
+            self.manifest.lengths if self.manifest else None,
+        )
         draws = generate(
             self.model,
             self.base.token_map,
             sampler or self.sampler(),
-            self._template(request, conditions),
+            templates(request, self.prompt.ids(conditions), reach, conditions),
             seed=request.seed,
             block_size=request.block_size,
             watch=watch,
@@ -263,72 +237,11 @@ class AntibodyModel:
             measured, groups, compare=("base", "tuned") if "tuned" in measured else None
         )
 
-    def _template(
-        self, request: Request, conditions: Mapping[str, str]
-    ) -> Callable[[int, torch.Generator], Template]:
-        prefix = self.prompt.ids(conditions)
-        if request.scaffold is not None:
-            fixed = self._scaffold(request.scaffold, prefix)
-            return lambda index, rng: fixed
-        lengths, weights = self._lengths(request.length, conditions)
-
-        def template(index: int, rng: torch.Generator) -> Template:
-            n = lengths[int(torch.multinomial(weights, 1, generator=rng))]
-            blank = torch.zeros(n, dtype=torch.int64)
-            return Template(prefix, blank, torch.ones(n, dtype=torch.bool))
-
-        return template
-
-    def _scaffold(self, scaffold: str, prefix: tuple[int, ...]) -> Template:
-        for at, letter in enumerate(scaffold):
-            if letter not in RESIDUES and letter != OPEN:
-                raise SettingError(
-                    f"scaffold: {letter!r} at residue {at} is neither one of {RESIDUES} "
-                    f"nor {OPEN!r}, which marks a residue to design"
-                )
-        self._require_length(len(scaffold))
-        filled = scaffold.replace(OPEN, RESIDUES[0])
-        free = torch.tensor([letter == OPEN for letter in scaffold])
-        return Template(prefix, self.base.token_map.encode(filled), free)
-
-    def _lengths(
-        self, asked: int | tuple[int, int] | None, conditions: Mapping[str, str]
-    ) -> tuple[list[int], torch.Tensor]:
-        """Lengths to draw from and their weights."""
-        if asked is not None:
-            low, high = (asked, asked) if isinstance(asked, int) else asked
-            if not 1 <= low <= high:
-                raise SettingError(f"length must be 1 or more, low before high; got {asked}")
-            self._require_length(high)
-            return list(range(low, high + 1)), torch.ones(high + 1 - low)
-        if self.manifest is None:
-            raise SettingError(
-                f"{self.base.name} was not fine-tuned with hfbio, so no chain lengths are known; "
-                "give a length"
-            )
-        wanted = tuple(conditions.values())
-        counts: dict[int, float] = {}
-        for row, histogram in self.manifest.lengths.items():
-            values = row.split("|") if row else []
-            if all(want in (WILDCARD, have) for want, have in zip(wanted, values)):
-                for length, count in histogram.items():
-                    counts[int(length)] = counts.get(int(length), 0) + count
-        ordered = sorted(counts)
-        self._require_length(ordered[-1])
-        return ordered, torch.tensor([counts[n] for n in ordered], dtype=torch.float32)
-
     def _require_readable(self, record: AntibodyRecord) -> None:
         if len(record.sequence_aa) > self.base.max_residues:
             raise SequenceError(
                 f"record {record.sequence_id!r} has {len(record.sequence_aa)} residues; "
                 f"{self.base.name} reads at most {self.base.max_residues}"
-            )
-
-    def _require_length(self, n_residues: int) -> None:
-        if n_residues > self.base.max_residues:
-            raise SettingError(
-                f"{n_residues} residues asked; {self.base.name} reads at most "
-                f"{self.base.max_residues}"
             )
 
 

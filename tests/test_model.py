@@ -20,10 +20,11 @@ from hfbio.errors import (
     SettingError,
     UnknownModel,
 )
-from hfbio.model import Request, load
+from hfbio.model import load
 from hfbio.models import AdapterConfig, add_tags, attach, load_base
 from hfbio.record import AntibodyRecord
 from hfbio.rng import generator
+from hfbio.sample import Request
 from hfbio.tokens import Tags
 
 TAGS = Tags.from_rows(

@@ -6,7 +6,7 @@ import os
 import pytest
 import torch
 from runs import adapter, antibody_esm_files, flags, losses, make_split, metrics
-from transformers import TrainerCallback
+from transformers import AutoModelForMaskedLM, AutoTokenizer, TrainerCallback
 
 import hfbio
 from hfbio.errors import SettingError
@@ -64,6 +64,11 @@ def test_the_loaded_model_is_the_trained_one(data, method, tmp_path):
     residues = list(base.token_map.residue_ids)
     plain = logits(base.model, untrained)
     assert (found[..., residues] - plain[..., residues]).abs().max() > 0.1
+    # Users of transformers alone get the same: the merged folder, or the run folder itself.
+    merged = tmp_path if method == "full" else tmp_path / "merged"
+    alone = logits(AutoModelForMaskedLM.from_pretrained(merged), ids)
+    torch.testing.assert_close(alone[..., residues], found[..., residues], rtol=1e-4, atol=1e-4)
+    assert len(AutoTokenizer.from_pretrained(merged)) == alone.shape[-1]
     held_out = metrics(tmp_path)["held_out"]
     assert held_out[0]["tuned"]["nats_per_residue"] < held_out[0]["base"]["nats_per_residue"]
 
@@ -83,24 +88,6 @@ def test_token_dropout_is_what_the_objective_calls_for(data, objective, kept, tm
     torch.testing.assert_close(logits(model.model, ids), logits(keep.model, ids))
 
 
-def test_merged_weights_need_nothing_of_hfbio(data, tmp_path):
-    from transformers import AutoModelForMaskedLM, AutoTokenizer
-
-    finetune(read(data, tmp_path, method="dora", tags=["isotype"], max_steps=2))
-    model = hfbio.load(tmp_path)
-    merged = AutoModelForMaskedLM.from_pretrained(tmp_path / "merged")
-    ids = chain(model)
-    residues = list(model.base.token_map.residue_ids)
-    torch.testing.assert_close(
-        logits(merged, ids)[..., residues],
-        logits(model.model, ids)[..., residues],
-        rtol=1e-4,
-        atol=1e-4,
-    )
-    tokens = AutoTokenizer.from_pretrained(tmp_path / "merged")
-    assert len(tokens) == merged.config.vocab_size
-
-
 @pytest.mark.parametrize(
     ("objective", "start", "end"), [("mlm", 0.7, 0.4), ("diffusion", 0.9, 0.5)]
 )
@@ -109,7 +96,7 @@ def test_training_lowers_the_loss(data, objective, start, end, tmp_path):
     # cost 2.9 nats each however long one trains, the rest next to nothing.
     finetune(read(data, tmp_path, objective=objective, max_steps=20, learning_rate=5e-3))
     found = losses(tmp_path)
-    assert sum(found[:5]) / 5 > start
+    assert found[0] > start
     assert sum(found[-5:]) / 5 < end
 
 

@@ -9,11 +9,14 @@ from typing import Any
 from hfbio.errors import SettingError
 from hfbio.sample.draw import draw
 from hfbio.sample.generate import generate
+from hfbio.sample.request import Reach, Request, templates
 from hfbio.sample.state import Sampler, State, Template, begin
 from hfbio.sample.unmask import Unmask
 
 __all__ = [
     "SAMPLERS",
+    "Reach",
+    "Request",
     "Sampler",
     "State",
     "Template",
@@ -22,6 +25,7 @@ __all__ = [
     "build",
     "draw",
     "generate",
+    "templates",
 ]
 
 SAMPLERS: dict[str, type[Unmask]] = {"unmask": Unmask}
