@@ -63,7 +63,7 @@ clean: ## remove .venv, caches and builds; runs/ stays
 	find hfbio recipes space tests -name __pycache__ -prune -exec rm -rf {} +
 
 # The dev extra holds all that the demo needs.
-$(VENV)/demo.ready: EXTRAS := demo,numbering
+$(VENV)/demo.ready: EXTRAS := demo
 $(VENV)/demo.ready: READY := demo.ready
 $(VENV)/dev.ready: EXTRAS := dev
 $(VENV)/dev.ready: READY := demo.ready dev.ready

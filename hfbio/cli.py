@@ -6,6 +6,7 @@ Nothing heavy is imported before the arguments are parsed, so that `--help` answ
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -35,6 +36,8 @@ Device = Annotated[str, typer.Option(help="Where to run: cpu, cuda, cuda:1, mps.
 
 def main() -> None:
     """Run the command; a user's fault prints one line and exits with 2."""
+    # transformers 5 warns of its own deprecated attribute whenever peft wraps a model.
+    warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
     try:
         app()
     except HfbioError as error:
