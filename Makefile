@@ -42,9 +42,10 @@ demo: $(VENV)/demo.ready ## fine-tune a small antibody model and design with it;
 test: $(VENV)/dev.ready ## run the default tests
 	$(PYTEST) $(ARGS)
 
-# pytest exits with 5 where ARGS selects no slow test.
+# By file: a module whose tests share a training must not train on both workers. pytest exits with
+# 5 where ARGS selects no slow test.
 test-slow: $(VENV)/dev.ready
-	$(PYTEST) -m slow $(ARGS) || [ $$? -eq 5 ]
+	$(PYTEST) --dist loadfile -m slow $(ARGS) || [ $$? -eq 5 ]
 
 test-all: test test-slow ## run all tests, the slow ones last
 
