@@ -26,7 +26,7 @@ from hfbio.score.assess import Contender, measure_baselines, measure_model
 from hfbio.score.likelihood import mean_by_region, pseudo_nats
 from hfbio.score.panel import Design, DesignReport, add_novelty, examine, report
 from hfbio.score.summary import summarise
-from hfbio.tokens import Prompt, Tags
+from hfbio.tokens import Tags
 
 MAX_DRAWS_PER_DESIGN = 20
 
@@ -63,8 +63,7 @@ class AntibodyModel:
         self.manifest = manifest
         self._base_location = base_location
         self.tags = manifest.tags if manifest else Tags()
-        tag_ids = dict(zip(self.tags.tokens(), base.tag_ids))
-        self.prompt = Prompt(self.tags, tag_ids, base.token_map.start_id)
+        self.prompt = base.prompt(self.tags)
 
     def sampler(self, **settings: Any) -> Unmask:
         """The sampler this model was saved with, with ``settings`` in place of its own.
@@ -222,11 +221,7 @@ class AntibodyModel:
                 self.manifest.objective["kind"],
             )
             device = next(self.model.parameters()).device
-            untuned = Contender(
-                plain.model.to(device),
-                plain.token_map,
-                Prompt(Tags(), {}, plain.token_map.start_id),
-            )
+            untuned = Contender(plain.model.to(device), plain.token_map, plain.prompt(Tags()))
             measured["base"] = measure_model(untuned, records, batch_size=batch_size, **settings)
         own_name = "base" if self.manifest is None else "tuned"
         measured[own_name] = measure_model(tuned, records, batch_size=batch_size, **settings)

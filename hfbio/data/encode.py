@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hfbio.errors import SequenceError
 from hfbio.record import AntibodyRecord
-from hfbio.tokens import Prompt, TokenMap
+from hfbio.tokens import Prompt, Tags, TokenMap
 
 _V_FAMILY = re.compile(r"IG[HKL]V[0-9]+")
 
@@ -75,11 +75,7 @@ def encode_described(
     records: Sequence[AntibodyRecord], tokens: TokenMap, prompt: Prompt
 ) -> list[Example]:
     """Encode records behind the condition tags that their own fields call for."""
-    tags = prompt.tags
-    return [
-        encode(record, tokens, prompt.ids(tags.describe(tag_values(record, tags.fields))))
-        for record in records
-    ]
+    return [encode(record, tokens, prompt.ids(describe(record, prompt.tags))) for record in records]
 
 
 def collate(items: Sequence[Corrupted], pad_id: int) -> dict[str, Tensor]:
@@ -110,6 +106,11 @@ def pad(rows: Sequence[Tensor], value: float) -> Tensor:
 def tag_values(record: AntibodyRecord, fields: Sequence[str]) -> Mapping[str, str]:
     """The condition values of one record: field name -> value, empty where unknown."""
     return {name: record_tag(record, name) for name in fields}
+
+
+def describe(record: AntibodyRecord, tags: Tags) -> dict[str, str]:
+    """The tags of one record: see `Tags.describe`."""
+    return tags.describe(tag_values(record, tags.fields))
 
 
 def record_tag(record: AntibodyRecord, name: str) -> str:

@@ -19,7 +19,7 @@ from hfbio.errors import SettingError, UnknownModel
 from hfbio.models import antiberty, verify
 from hfbio.models.catalogue import BASES, FAMILIES, Base, Family, find
 from hfbio.record import AntibodyRecord, Locus
-from hfbio.tokens import TokenMap
+from hfbio.tokens import Prompt, Tags, TokenMap
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,10 @@ class LoadedBase:
         return (
             (self.token_map.require_mask(), *self.tag_ids) if self.owns_mask_row else self.tag_ids
         )
+
+    def prompt(self, tags: Tags) -> Prompt:
+        """How ``tags``, which `add_tags` gave this base, become ids in front of a chain."""
+        return Prompt(tags, dict(zip(tags.tokens(), self.tag_ids)), self.token_map.start_id)
 
     def unreadable(self, record: AntibodyRecord) -> str:
         """Why this model cannot take a chain; empty if it can."""

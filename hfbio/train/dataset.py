@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from hfbio.data.encode import Corrupted, encode, tag_values
+from hfbio.data.encode import Corrupted, describe, encode
 from hfbio.objectives import Objective
 from hfbio.record import AntibodyRecord
 from hfbio.rng import generator
@@ -62,8 +62,7 @@ class CorruptedChains(Dataset[Corrupted]):
         record = self._records[int(self._rows(epoch)[slot])]
         rng = generator(self._seed, epoch, slot)
         tags = self._prompt.tags
-        described = tags.describe(tag_values(record, tags.fields))
-        chosen = tags.drop(described, self._tag_dropout, rng)
+        chosen = tags.drop(describe(record, tags), self._tag_dropout, rng)
         example = encode(record, self._tokens, self._prompt.ids(chosen))
         return self._objective.corrupt(example, self._tokens, rng)
 

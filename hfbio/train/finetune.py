@@ -40,7 +40,7 @@ from hfbio.score.assess import (
 )
 from hfbio.score.heldout import HeldOut
 from hfbio.score.summary import summarise
-from hfbio.tokens import Prompt, Tags
+from hfbio.tokens import Tags
 from hfbio.train.config import FinetuneConfig, changed_settings
 from hfbio.train.corpus import Corpus, prepare, source_name
 from hfbio.train.dataset import CorruptedChains
@@ -95,7 +95,7 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
     sharded = is_sharded(config)
     if sharded:
         untie(model)
-    tuned = Contender(model, tagged.token_map, _prompt(tagged, tags))
+    tuned = Contender(model, tagged.token_map, tagged.prompt(tags))
     trainer = _trainer(tuned, tagged, corpus, objective, config, callbacks)
     outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
@@ -144,7 +144,7 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
 
 def _measure_before(base: LoadedBase, corpus: Corpus, config: FinetuneConfig) -> dict[str, HeldOut]:
     """The base as it came, at its best temperature, and plain counting, on the test split."""
-    untuned = Contender(base.model.to(config.device), base.token_map, _prompt(base, Tags()))
+    untuned = Contender(base.model.to(config.device), base.token_map, base.prompt(Tags()))
     measured = {"base": _measure(untuned, corpus.test, config)}
     if corpus.validation:
         measured["base_calibrated"] = _measure_calibrated(untuned, corpus, config)
@@ -277,11 +277,6 @@ def _clone_weights(records: Sequence[AntibodyRecord]) -> Tensor:
 def _collect_tags(corpus: Corpus, base: LoadedBase, fields: Sequence[str]) -> Tags:
     rows = [tag_values(record, fields) for record in corpus.train]
     return Tags.from_rows(base.tag_style, {name: [row[name] for row in rows] for name in fields})
-
-
-def _prompt(base: LoadedBase, tags: Tags) -> Prompt:
-    tag_ids = dict(zip(tags.tokens(), base.tag_ids))
-    return Prompt(tags, tag_ids, base.token_map.start_id)
 
 
 def _load(config: FinetuneConfig, objective: Objective) -> LoadedBase:

@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from hfbio.data.encode import tag_values
+from hfbio.data.encode import describe
 from hfbio.models import LoadedBase, merge, restore
 from hfbio.record import AntibodyRecord
 from hfbio.tokens import Tags
@@ -59,7 +59,7 @@ def lengths_by_tags(train: tuple[AntibodyRecord, ...], tags: Tags) -> dict[str, 
     """Chain lengths of the training split by tag values: ``IGH|human|IGHG`` -> length -> count."""
     lengths: dict[str, Counter[str]] = defaultdict(Counter)
     for record in train:
-        row = "|".join(tags.describe(tag_values(record, tags.fields)).values())
+        row = "|".join(describe(record, tags).values())
         lengths[row][str(len(record.sequence_aa))] += 1
     return {row: dict(sorted(counts.items())) for row, counts in sorted(lengths.items())}
 
