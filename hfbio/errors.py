@@ -35,6 +35,14 @@ class BundleError(HfbioError, ValueError):
     """A run folder or repository lacks a file, or its hfbio.json does not hold what it should."""
 
 
+class HubError(HfbioError, LookupError):
+    """The Hub refused something, could not be reached, or did not give back what was sent."""
+
+
+class SecretError(HfbioError, ValueError):
+    """Something that is about to be published holds a token, a private path or a password."""
+
+
 class Shortfall(HfbioError, LookupError):
     """Fewer results could be made than were asked for."""
 

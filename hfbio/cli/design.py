@@ -1,143 +1,20 @@
-"""The `hfbio` command: each verb parses, calls one library function and prints what came back.
-
-Nothing heavy is imported before the arguments are parsed, so that `--help` answers at once.
-"""
+"""`hfbio sample`, `hfbio score` and `hfbio models`."""
 
 from __future__ import annotations
 
-import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hfbio import __version__
-from hfbio.errors import DataError, HfbioError, SettingError, Shortfall
+from hfbio.cli.options import Device, Model
+from hfbio.errors import DataError, SettingError, Shortfall
 
 if TYPE_CHECKING:
     from hfbio.data import Reject
 
-app = typer.Typer(
-    name="hfbio",
-    help="Fine-tune protein language models on antibodies, and sample from them.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
-data = typer.Typer(help="Import and split antibody tables.", no_args_is_help=True)
-app.add_typer(data, name="data")
 
-Model = Annotated[str, typer.Argument(help="Run folder, catalogue alias, folder or Hub id.")]
-Device = Annotated[str, typer.Option(help="Where to run: cpu, cuda, cuda:1, mps.")]
-
-
-def main() -> None:
-    """Run the command; a user's fault prints one line and exits with 2."""
-    # transformers 5 warns of its own deprecated attribute whenever peft wraps a model.
-    warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
-    try:
-        app()
-    except HfbioError as error:
-        typer.echo(f"hfbio: {error}", err=True)
-        sys.exit(1 if isinstance(error, Shortfall) else 2)
-
-
-def _version(wanted: bool) -> None:
-    if wanted:
-        typer.echo(__version__)
-        raise typer.Exit
-
-
-@app.callback()
-def _root(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    pass
-
-
-@data.command("import")
-def import_(
-    sources: Annotated[
-        list[str], typer.Argument(help="Files (AIRR TSV, FASTA, CSV, Parquet), hf://datasets/…")
-    ],
-    output: Annotated[Path, typer.Option(help="Table to write, .parquet.")],
-    species: Annotated[
-        str, typer.Option(help="Species of rows that name none: human, mouse.")
-    ] = "",
-) -> None:
-    """Read, number, clean and de-duplicate antibody sequences into one table."""
-    from hfbio.data import import_table
-
-    typer.echo(import_table(sources, output, species=species))
-
-
-@data.command("split")
-def split(
-    table: Annotated[Path, typer.Argument(help="A table that `hfbio data import` wrote.")],
-    output_dir: Annotated[Path, typer.Option("--output_dir", help="Folder for the three tables.")],
-    by: Annotated[
-        str, typer.Option(help="clone, or random (only to measure what leaks).")
-    ] = "clone",
-    seed: Annotated[int, typer.Option(help="Of the assignment of groups.")] = 0,
-) -> None:
-    """Split a table so that no clone is on two sides, and report what still leaks."""
-    from hfbio.data import split_table
-
-    typer.echo(split_table(table, output_dir, by=cast(Any, by), seed=seed))
-
-
-@app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    epilog="Any other --flag is a setting of the recipe or of transformers.TrainingArguments.",
-)
-def finetune(
-    context: typer.Context,
-    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a YAML file.")],
-) -> None:
-    """Fine-tune a model by a recipe; flags win over the recipe."""
-    from hfbio.resources import recipe as find_recipe
-
-    path = find_recipe(recipe)  # before the slow imports: a misspelt name is told at once
-    from hfbio.report import write_report
-    from hfbio.train import finetune as run
-    from hfbio.train import read_config
-
-    config = read_config(path, context.args)
-    finished = run(config)
-    if config.process_index == 0:
-        typer.echo(write_report(finished.metrics, finished.folder))
-
-
-@app.command()
-def evaluate(
-    model: Model,
-    table: Annotated[Path, typer.Argument(help="Held-out table (.parquet).")],
-    output_dir: Annotated[
-        Path, typer.Option("--output_dir", help="For metrics.json and report.html.")
-    ],
-    train: Annotated[
-        Path | None, typer.Option(help="Training table: adds the counting baselines.")
-    ] = None,
-    draws: Annotated[int, typer.Option(help="Masks per chain.")] = 4,
-    device: Device = "cpu",
-) -> None:
-    """Measure base and tuned model side by side on held-out chains, by region."""
-    from hfbio.data import load_table
-    from hfbio.model import load
-    from hfbio.report import write_report
-
-    records = load_table(table)
-    reference = load_table(train) if train else ()
-    metrics = load(model, device=device).evaluate(records, train=reference, draws=draws)
-    typer.echo(write_report(metrics, output_dir))
-
-
-@app.command()
 def sample(
     model: Model,
     output: Annotated[Path, typer.Option(help="Designs: .fasta, .csv or .parquet.")],
@@ -200,7 +77,6 @@ def sample(
         )
 
 
-@app.command()
 def score(
     model: Model,
     source: Annotated[str, typer.Argument(help="FASTA, CSV, AIRR TSV or a table.")],
@@ -226,7 +102,6 @@ def score(
     typer.echo(write_scores(rows, rejects, output))
 
 
-@app.command()
 def models() -> None:
     """List the bases hfbio knows by name; any Hub id of a known architecture works too."""
     from hfbio.models.catalogue import table

@@ -1,0 +1,58 @@
+"""The `hfbio` command: each verb parses, calls one library function and prints what came back.
+
+Nothing heavy is imported before the arguments are parsed, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Annotated
+
+import typer
+
+from hfbio import __version__
+from hfbio.cli import data, design, learn
+from hfbio.errors import HfbioError, HubError, Shortfall
+
+app = typer.Typer(
+    name="hfbio",
+    help="Fine-tune protein language models on antibodies, and sample from them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(data.app, name="data")
+app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    epilog="Any other --flag is a setting of the recipe or of transformers.TrainingArguments.",
+)(learn.finetune)
+for verb in (learn.evaluate, design.sample, design.score, design.models):
+    app.command()(verb)
+
+
+def main() -> None:
+    """Run the command; a fault prints one line. A user's exits with 2, a shortfall or the Hub's with 1."""
+    # transformers 5 warns of its own deprecated attribute whenever peft wraps a model.
+    warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
+    try:
+        app()
+    except HfbioError as error:
+        typer.echo(f"hfbio: {error}", err=True)
+        sys.exit(1 if isinstance(error, Shortfall | HubError) else 2)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass

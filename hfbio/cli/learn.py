@@ -1,0 +1,51 @@
+"""`hfbio finetune` and `hfbio evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hfbio.cli.options import Device, Model
+
+
+def finetune(
+    context: typer.Context,
+    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a YAML file.")],
+) -> None:
+    """Fine-tune a model by a recipe; flags win over the recipe."""
+    from hfbio.resources import recipe as find_recipe
+
+    path = find_recipe(recipe)  # before the slow imports: a misspelt name is told at once
+    from hfbio.report import write_report
+    from hfbio.train import finetune as run
+    from hfbio.train import read_config
+
+    config = read_config(path, context.args)
+    finished = run(config)
+    if config.process_index == 0:
+        typer.echo(write_report(finished.metrics, finished.folder))
+
+
+def evaluate(
+    model: Model,
+    table: Annotated[Path, typer.Argument(help="Held-out table (.parquet).")],
+    output_dir: Annotated[
+        Path, typer.Option("--output_dir", help="For metrics.json and report.html.")
+    ],
+    train: Annotated[
+        Path | None, typer.Option(help="Training table: adds the counting baselines.")
+    ] = None,
+    draws: Annotated[int, typer.Option(help="Masks per chain.")] = 4,
+    device: Device = "cpu",
+) -> None:
+    """Measure base and tuned model side by side on held-out chains, by region."""
+    from hfbio.data import load_table
+    from hfbio.model import load
+    from hfbio.report import write_report
+
+    records = load_table(table)
+    reference = load_table(train) if train else ()
+    metrics = load(model, device=device).evaluate(records, train=reference, draws=draws)
+    typer.echo(write_report(metrics, output_dir))
