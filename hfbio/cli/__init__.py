@@ -33,7 +33,7 @@ for verb in (learn.evaluate, design.sample, design.score, design.models):
 
 
 def main() -> None:
-    """Run the command; a fault prints one line. A user's exits with 2, a shortfall or the Hub's with 1."""
+    """Run the command; a fault prints one line and exits with 2, or 1 if retrying may help."""
     # transformers 5 warns of its own deprecated attribute whenever peft wraps a model.
     warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)
     try:
