@@ -7,7 +7,9 @@ from typing import Annotated, Any, cast
 
 import typer
 
-app = typer.Typer(help="Import and split antibody tables.", no_args_is_help=True)
+from hfbio.errors import SettingError
+
+app = typer.Typer(help="Import, simulate and split antibody tables.", no_args_is_help=True)
 
 
 @app.command("import")
@@ -26,6 +28,36 @@ def import_(
     typer.echo(import_table(sources, output, species=species))
 
 
+@app.command("simulate")
+def simulate(
+    species: Annotated[str, typer.Option(help="human, mouse, rat, rabbit, rhesus, …")],
+    locus: Annotated[str, typer.Option(help="IGH, IGK or IGL.")],
+    num: Annotated[int, typer.Option(help="Valid, distinct chains to make.")],
+    output: Annotated[Path, typer.Option(help="Table to write, .parquet.")],
+    seed: Annotated[int, typer.Option(help="Same seed, same table.")] = 0,
+    mutation: Annotated[
+        str, typer.Option(help="Share of nucleotides, one level or a range within 0-0.2.")
+    ] = "0-0.1",
+    clone_size: Annotated[
+        float, typer.Option("--clone_size", help="Mean chains per clone; 1 gives no clones.")
+    ] = 1.0,
+) -> None:
+    """Make a table of simulated chains with GenAIRR (hfbio[simulate])."""
+    levels = _range(mutation)
+    from hfbio.data import simulate_table
+
+    report = simulate_table(
+        output,
+        species=species,
+        locus=locus,
+        num=num,
+        seed=seed,
+        mutation=levels,
+        clone_size=clone_size,
+    )
+    typer.echo(report)
+
+
 @app.command("split")
 def split(
     table: Annotated[Path, typer.Argument(help="A table that `hfbio data import` wrote.")],
@@ -39,3 +71,13 @@ def split(
     from hfbio.data import split_table
 
     typer.echo(split_table(table, output_dir, by=cast(Any, by), seed=seed))
+
+
+def _range(text: str) -> tuple[float, float]:
+    low, _, high = text.partition("-")
+    try:
+        return float(low), float(high or low)
+    except ValueError as fault:
+        raise SettingError(
+            f"--mutation must be a share or a range such as 0-0.1, got {text!r}"
+        ) from fault

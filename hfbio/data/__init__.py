@@ -5,6 +5,7 @@ from hfbio.data.intake import ImportReport, import_table, load_table, read_numbe
 from hfbio.data.leak import LeakReport, measure_leak
 from hfbio.data.readers import read
 from hfbio.data.reject import Fault, Reject
+from hfbio.data.simulate import simulate, simulate_table
 from hfbio.data.split import SplitReport, split_table
 
 __all__ = [
@@ -20,5 +21,7 @@ __all__ = [
     "nearest_identity",
     "read",
     "read_numbered",
+    "simulate",
+    "simulate_table",
     "split_table",
 ]

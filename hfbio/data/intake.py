@@ -85,16 +85,48 @@ def import_table(
             left.
         MissingExtra: an ``example:`` needs a package that is not installed.
     """
-    output = Path(output)
-    if output.suffix != ".parquet":
-        raise DataError(f"{output}: the table is Parquet; call it {output.with_suffix('.parquet')}")
+    path = table_path(output)
+    items = _cleaned(sources, species, max_missing)
+    return write_table(items, path, sources=sources, progress=progress)
+
+
+def table_path(output: str | Path) -> Path:
+    """``output`` as a path.
+
+    Raises:
+        DataError: it is not called ``.parquet``.
+    """
+    path = Path(output)
+    if path.suffix != ".parquet":
+        raise DataError(f"{path}: the table is Parquet; call it {path.with_suffix('.parquet')}")
+    return path
+
+
+def write_table(
+    items: Iterable[AntibodyRecord | Reject],
+    output: Path,
+    *,
+    sources: Sequence[str | Path],
+    n_wanted: int | None = None,
+    progress: bool = True,
+) -> ImportReport:
+    """De-duplicate cleaned ``items`` into a table and a list of rejects, as `import_table` does.
+
+    Args:
+        items: numbered records and rejects.
+        output: see `table_path`.
+        sources: where the items come from, for messages and the report.
+        n_wanted: rows after which no further item is taken; ``None`` takes all.
+        progress: see `import_table`.
+
+    Raises:
+        DataError: no chain is left.
+    """
     rejects = output.with_suffix(".rejects.tsv")
     intake = _Intake(sources)
-    items = _cleaned(sources, species, max_missing)
     with staged_file(output) as partial, staged_file(rejects) as partial_rejects:
         shown = _shown(items) if progress and sys.stderr.isatty() else items
-        found = (reject for item in shown if (reject := intake.add(item)))
-        write_rejects(found, partial_rejects)
+        write_rejects(intake.take(shown, n_wanted), partial_rejects)
         table = intake.table()
         pq.write_table(table, partial, compression="zstd")
     return replace(intake.report(table), output=str(output), rejects=str(rejects))
@@ -160,6 +192,16 @@ class _Intake:
         self._duplicates = Duplicates()
         self._chunk: list[AntibodyRecord] = []
         self._tables: list[pa.Table] = []
+
+    def take(
+        self, items: Iterable[AntibodyRecord | Reject], n_wanted: int | None
+    ) -> Iterator[Reject]:
+        """Add items until ``n_wanted`` rows are kept; gives the rejects as they come."""
+        for item in items:
+            if reject := self.add(item):
+                yield reject
+            if len(self._duplicates.counts) == n_wanted:
+                return
 
     def add(self, item: AntibodyRecord | Reject) -> Reject | None:
         """Keep a cleaned record, or give back the reject that it is or becomes."""
