@@ -1,4 +1,4 @@
-"""Figures of a report, as SVG text. Computes no metric."""
+"""Figures of a report, as SVG text or PNG bytes. Computes no metric."""
 
 from __future__ import annotations
 
@@ -21,7 +21,27 @@ _STYLE = {
 
 
 def regions_figure(metrics: Mapping[str, Any], masked: float) -> str:
-    """Bars of nats per residue by region for one share of masked residues."""
+    """Bars of nats per residue by region for one share of masked residues, as SVG."""
+    title = f"Nats per residue by region with {masked:.0%} of residues masked"
+    return _svg(_regions(metrics, masked), title)
+
+
+def regions_png(metrics: Mapping[str, Any], masked: float) -> bytes:
+    """The same bars as PNG. The same numbers give the same bytes."""
+    return _png(_regions(metrics, masked))
+
+
+def loss_figure(log: list[Mapping[str, Any]]) -> str:
+    """Training loss, and validation nats where the run measured them, by step, as SVG."""
+    return _svg(_loss(log), "Training loss by step")
+
+
+def loss_png(log: list[Mapping[str, Any]]) -> bytes:
+    """The same curves as PNG. The same numbers give the same bytes."""
+    return _png(_loss(log))
+
+
+def _regions(metrics: Mapping[str, Any], masked: float) -> Figure:
     rows = [
         row for row in metrics["held_out"] if row["masked"] == masked and row["status"] == "all"
     ]
@@ -50,11 +70,10 @@ def regions_figure(metrics: Mapping[str, Any], masked: float) -> str:
     axes.legend(
         frameon=False, fontsize=8, ncols=len(names), loc="lower left", bbox_to_anchor=(0, 1)
     )
-    return _svg(figure, f"Nats per residue by region with {masked:.0%} of residues masked")
+    return figure
 
 
-def loss_figure(log: list[Mapping[str, Any]]) -> str:
-    """Training loss, and validation nats where the run measured them, by optimizer step."""
+def _loss(log: list[Mapping[str, Any]]) -> Figure:
     figure = Figure(figsize=(8.2, 2.6), layout="constrained")
     axes = figure.subplots()
     trained = [row for row in log if "loss" in row]
@@ -80,10 +99,16 @@ def loss_figure(log: list[Mapping[str, Any]]) -> str:
     axes.set_ylabel("nats per residue")
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=8)
-    return _svg(figure, "Training loss by step")
+    return figure
 
 
 def _svg(figure: Figure, title: str) -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": title})
     return buffer.getvalue()[buffer.getvalue().index("<svg") :]
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=160, metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,0 +1,143 @@
+"""Write README.md, CITATION.cff and figures from hfbio.json and metrics.json, and nothing else."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import UndefinedError
+
+from hfbio.bundle import Manifest, read_manifest
+from hfbio.card.citation import bibtex, cff
+from hfbio.card.details import combinations, settings
+from hfbio.card.example import Example, command, common_conditions
+from hfbio.card.findings import best_counting, find, listed
+from hfbio.card.front import front_matter, hub_dataset, loci, on_hub
+from hfbio.card.licences import Licences, licences
+from hfbio.card.markdown import Escaped, environment, fence
+from hfbio.card.plain_load import plain_load
+from hfbio.errors import BundleError
+from hfbio.models import catalogue
+from hfbio.report.figures import loss_png, regions_png
+from hfbio.report.text import LABELS, cell_name, contenders
+
+_SHOWN: Final = 0.5  # share of masks of the figure, where it was measured
+
+
+def write_card(
+    folder: Path,
+    repo_id: str,
+    *,
+    example: Example | None,
+    license: str | None = None,
+    step: tuple[int, int] | None = None,
+) -> None:
+    """Write the model card of a bundle into its folder.
+
+    The same inputs give the same bytes. Text from data is escaped; settings that look like paths
+    or tokens are withheld.
+
+    Args:
+        folder: a bundle, with metrics.json unless ``step`` is given.
+        repo_id: ``USER/REPO``, where the folder is going.
+        example: what the card shows under "Sample from it".
+        license: the Hub's identifier, in place of what base and data lead to.
+        step: (done, planned) of a training that still runs: nothing has been measured then.
+
+    Raises:
+        BundleError: hfbio.json or metrics.json is missing, or does not hold what a run writes.
+    """
+    manifest = read_manifest(folder)
+    licence = licences(manifest, license)
+    metrics = _read_metrics(folder / "metrics.json") if step is None else None
+    figures = {}
+    try:
+        context = _about_run(manifest, repo_id, licence)
+        context["front"] = Escaped(front_matter(manifest, metrics, repo_id, licence))
+        if metrics is None:
+            page = environment().get_template("interim.md").render(step=step, **context)
+        else:
+            merged = (folder / "merged" / "config.json").is_file()
+            context |= _about_use(manifest, repo_id, example, merged) | _about_metrics(metrics)
+            page = environment().get_template("card.md").render(**context)
+            figures["regions.png"] = regions_png(metrics, _shown(metrics))
+            figures["loss.png"] = loss_png(metrics["training"]["log"])
+        citation = cff(manifest, repo_id)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError, UndefinedError) as error:
+        raise BundleError(
+            f"{folder}: hfbio.json or metrics.json does not hold what `hfbio finetune` writes: "
+            f"{error!r:.200}"
+        ) from error
+    (folder / "README.md").write_text(page, encoding="utf-8")
+    (folder / "CITATION.cff").write_text(citation, encoding="utf-8")
+    for name, png in figures.items():
+        (folder / "figures").mkdir(exist_ok=True)
+        (folder / "figures" / name).write_bytes(png)
+
+
+def _about_run(manifest: Manifest, repo_id: str, licence: Licences) -> dict[str, Any]:
+    rows = combinations(manifest)
+    return {
+        "base": catalogue.find(manifest.base),
+        "base_on_hub": on_hub(manifest),
+        "bibtex": fence(bibtex(manifest, repo_id), "bibtex"),
+        "combinations": rows,
+        "dataset": hub_dataset(manifest),
+        "licence": licence,
+        "listed": listed,
+        "loci": loci(manifest),
+        "longest": max(row.longest for row in rows),
+        "m": manifest,
+        "repo_id": repo_id,
+        "settings": settings(manifest),
+        "shortest": min(row.shortest for row in rows),
+    }
+
+
+def _about_use(
+    manifest: Manifest, repo_id: str, example: Example | None, merged: bool
+) -> dict[str, Any]:
+    plain = plain_load(manifest, repo_id, merged=merged)
+    return {
+        "code": fence(example.code, "python") if example else "",
+        "command": fence(command(repo_id, common_conditions(manifest)), "bash"),
+        "output": fence(example.output, "text") if example else "",
+        "plain": plain,
+        "plain_code": fence(plain.code, "python") if plain.code else "",
+    }
+
+
+def _about_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "cell_name": cell_name,
+        "counting": best_counting,
+        "findings": find(metrics),
+        "labels": LABELS,
+        "metrics": metrics,
+        "names": contenders(metrics),
+        "shares": _shares(metrics),
+        "shown": _shown(metrics),
+    }
+
+
+def _shares(metrics: Mapping[str, Any]) -> list[float]:
+    return list(dict.fromkeys(row["masked"] for row in metrics["held_out"]))
+
+
+def _shown(metrics: Mapping[str, Any]) -> float:
+    shares = _shares(metrics)
+    return _SHOWN if _SHOWN in shares else shares[len(shares) // 2]
+
+
+def _read_metrics(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        raise BundleError(f"{path.parent} holds no metrics.json; give a run that has finished")
+    try:
+        metrics = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path} is not JSON: {error}") from None
+    if not isinstance(metrics, dict) or not metrics.get("held_out"):
+        raise BundleError(f"{path} holds no held-out numbers")
+    return metrics
