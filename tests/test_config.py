@@ -117,6 +117,102 @@ def test_a_value_out_of_range_is_refused(recipe, settings, message):
         read_config(recipe(**settings))
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"push_to_hub": True}, "push_to_hub needs a place .* --hub_model_id USER/REPO"),
+        ({"hub_model_id": "run"}, "hub_model_id must be USER/REPO: .* got 'run'"),
+        ({"hub_model_id": "me/my/run"}, "hub_model_id must be USER/REPO: .* got 'me/my/run'"),
+        ({"hub_model_id": "/run"}, "hub_model_id must be USER/REPO: .* got '/run'"),
+        (
+            {"hub_strategy": "always"},
+            "end.*, .*every_save.*, .*checkpoint.*, .*all_checkpoints",
+        ),
+    ],
+)
+def test_a_push_that_would_go_nowhere_is_refused(recipe, settings, message):
+    with pytest.raises(SettingError, match=message):
+        read_config(recipe(**settings))
+    with pytest.raises(SettingError, match=message):
+        read_config(recipe(), [f"--{name}={value}" for name, value in settings.items()])
+    with pytest.raises(SettingError, match=message):
+        FinetuneConfig(**SMALL, **settings)
+
+
+def test_a_push_is_private_unless_told_otherwise_and_by_transformers_strategies(recipe):
+    asked = {"push_to_hub": True, "hub_model_id": "me/run"}
+    config = read_config(recipe(**asked))
+    assert (config.hub_private_repo, config.hub_strategy) == (None, "every_save")
+    for strategy in ("end", "every_save", "checkpoint", "all_checkpoints"):
+        assert read_config(recipe(**asked, hub_strategy=strategy)).hub_strategy == strategy
+    assert read_config(recipe(**asked, hub_private_repo=False)).hub_private_repo is False
+    assert read_config(recipe(**asked), ["--hub_private_repo=false"]).hub_private_repo is False
+
+
+SECRET = "hf_" + "aB3" * 11
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--hub_token", SECRET],
+        [f"--hub_token={SECRET}"],
+        ["--hub-token", SECRET],
+        ["--hub_token", "another-kind-of-token", "extra"],
+        [f"-hub_token={SECRET}"],
+        ["hub_token", SECRET],
+        [f"--token={SECRET}"],
+        ["--seed", SECRET],
+        ["--hub_model_id", SECRET],
+        ["--hub_strategy", SECRET],
+        ["--tags", SECRET],
+    ],
+)
+def test_a_token_on_the_command_line_is_refused_and_not_repeated(recipe, words):
+    with pytest.raises(SettingError) as caught:
+        read_config(recipe(), words)
+    assert SECRET[:8] not in str(caught.value)
+    assert "another-kind" not in str(caught.value)
+    if words[0].startswith(("--hub_token", "--hub-token")):
+        assert "`hf auth login`" in str(caught.value)
+        assert "HF_TOKEN" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"hub_token: {SECRET}",
+        "hub_token: another-kind-of-token",
+        f"hub_token: [{SECRET}",
+        f"hub_token: '{SECRET}",
+        f"hub_token: another-kind-of-token: {SECRET}",
+        f"token: {SECRET}",
+        f"{SECRET}: hub_token",
+        f"hub_token: !{SECRET} x",
+        f"seed: {SECRET}",
+    ],
+)
+def test_a_token_in_a_recipe_is_refused_and_not_repeated(recipe, line):
+    with pytest.raises(SettingError) as caught:
+        read_config(recipe(f"{line}\nmodel: sapiens-vh\ndata: x\n"))
+    assert SECRET[3:9] not in str(caught.value)
+    assert "another-kind" not in str(caught.value)
+
+
+def test_a_recipe_without_a_token_may_say_so(recipe):
+    assert read_config(recipe(hub_token=None)).hub_token is None
+
+
+def test_settings_show_no_token_however_it_came_in():
+    with pytest.raises(SettingError, match="hf auth login"):
+        FinetuneConfig(**SMALL, hub_token=SECRET)
+    config = FinetuneConfig(**SMALL)
+    config.set_push_to_hub("me/run", token=SECRET)
+    for text in (repr(config), str(config), config.to_json_string()):
+        assert SECRET not in text
+        assert "me/run" in text
+
+
 @pytest.mark.parametrize("text", ["- a\n- b\n", "just words\n", "", "a: [1\n", "1: 2\n", "\0"])
 def test_a_recipe_that_is_no_mapping_of_settings_is_refused(recipe, tmp_path, text):
     path = tmp_path / "odd.yaml"
@@ -143,13 +239,16 @@ def test_nested_settings_come_as_yaml_or_json(recipe):
     assert config.sampler_kwargs == asked
 
 
-def test_changed_settings_are_those_that_were_set_without_secrets_and_places(recipe, tmp_path):
+def test_changed_settings_are_those_that_were_set_without_places(recipe, tmp_path):
     config = read_config(
         recipe(
             lora_r=4,
             learning_rate=0.003,
             tags=["locus"],
-            hub_token="hf_secret",
+            push_to_hub=True,
+            hub_model_id="secret-project/run",
+            hub_private_repo=False,
+            hub_strategy="end",
             run_name="mine",
             output_dir=str(tmp_path / "private"),
             data=str(tmp_path / "private.parquet"),

@@ -68,7 +68,7 @@ def test_the_launcher_decides_on_a_machine_with_an_accelerator(recipe, monkeypat
 
 
 def test_what_was_changed_is_what_was_given(recipe):
-    flags = ["--hub_token=hf_secret", "--output_dir=/home/me/run", "--run_name=me", "--bf16=false"]
+    flags = ["--hub_model_id=me/run", "--output_dir=/home/me/run", "--run_name=me", "--bf16=false"]
     changed = changed_settings(read_config(recipe, flags))
     assert changed == {"learning_rate": 1e-3, "tags": ["locus"]}
     assert changed_settings(FinetuneConfig(model="a", data="b", lora_r=4)) == {"lora_r": 4}

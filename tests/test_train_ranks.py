@@ -102,7 +102,9 @@ def test_two_ranks_equal_one_process(
     )
     done = launch(launcher, [RECIPE, "--config", str(recipe), *words])
     assert done.returncode == 0, done.stderr[-4000:]
-    assert metrics(tmp_path)["run"]["processes"] == 2
+    told = metrics(tmp_path)["run"]
+    assert told["processes"] == 2
+    assert told["hardware"].startswith("2 x ")  # one thread each
     assert done.stdout.count("report.html") == 1  # one process speaks
     assert_same_update(accumulated(objective), tmp_path)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +17,17 @@ from typing import Any
 import torch
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
+from transformers.trainer_utils import HubStrategy
 
 from hfbio.errors import SettingError
 
 TAG_FIELDS = ("locus", "species", "isotype", "v_family")
+_NO_TOKEN = (
+    "hub_token must not be set: every user of this machine can read a command line, and recipes "
+    "are copied and committed; log in with `hf auth login`, or set the environment variable "
+    "HF_TOKEN"
+)
+_TOKEN = re.compile(r"(hf|api_org)_\w{6,}")
 
 
 @dataclass
@@ -87,7 +95,10 @@ class FinetuneConfig(TrainingArguments):
         "sampler_kwargs",
     ]
 
+    __repr__ = TrainingArguments.__repr__  # hides hub_token; that of a dataclass would show it
+
     def __post_init__(self) -> None:
+        self._require_hub_settings()
         # TrainingArguments rewrites some fields; and another one to compare with would reset the
         # state of Accelerate under a running Trainer.
         self._asked = {
@@ -115,6 +126,25 @@ class FinetuneConfig(TrainingArguments):
         if self.remove_unused_columns:
             raise SettingError("remove_unused_columns must stay off: the collator makes the inputs")
 
+    def _require_hub_settings(self) -> None:
+        """Refuse here what would otherwise be found out at the first push, or be given away."""
+        if self.hub_token is not None:
+            raise SettingError(_NO_TOKEN)
+        if self.hub_model_id is not None and not re.fullmatch(r"[^/]+/[^/]+", self.hub_model_id):
+            raise SettingError(
+                f"hub_model_id must be USER/REPO: your user name or organisation, a slash, a name; "
+                f"got {self.hub_model_id!r}"
+            )
+        if self.push_to_hub and self.hub_model_id is None:
+            raise SettingError(
+                "push_to_hub needs a place to push to; name it with hub_model_id, as in "
+                "--hub_model_id USER/REPO"
+            )
+        if self.hub_strategy not in (known := [strategy.value for strategy in HubStrategy]):
+            raise SettingError(
+                f"hub_strategy must be one of {', '.join(known)}, got {self.hub_strategy!r}"
+            )
+
 
 def read_config(recipe: Path | None, flags: Sequence[str] = ()) -> FinetuneConfig:
     """Settings from a YAML file and command-line flags; flags win.
@@ -127,9 +157,33 @@ def read_config(recipe: Path | None, flags: Sequence[str] = ()) -> FinetuneConfi
         SettingError: a key or flag that is no setting (the nearest one is named), a value of
             the wrong type or range, or a YAML file that is not a mapping.
     """
+    try:
+        return _read(recipe, flags)
+    except SettingError as error:  # its words may be those of a parser that quotes what it read
+        raise SettingError(_TOKEN.sub("hf_…", str(error))) from None
+
+
+def changed_settings(config: FinetuneConfig) -> dict[str, Any]:
+    """The settings that were given and differ from their defaults, for cards and hfbio.json.
+
+    Folders and places on the Hub are left out: they say nothing about the model and may be private.
+    So are ``model`` and ``data``, which may be folders; cards and hfbio.json name base and source.
+    """
+    private = {"output_dir", "run_name", "resume_from_checkpoint", "model", "data", "push_to_hub"}
+    return {
+        name: value if isinstance(value, int | float | list | dict) else str(value)
+        for name, value in config._asked.items()
+        if name not in private and not name.startswith("hub_")
+    }
+
+
+def _read(recipe: Path | None, flags: Sequence[str]) -> FinetuneConfig:
     settings = _read_yaml(recipe) if recipe else {}
     known = {f.name for f in dataclasses.fields(FinetuneConfig) if f.init}
     names = [flag[2:].split("=")[0] for flag in flags if flag.startswith("--")]
+    given = [name.replace("-", "_") for name in names]
+    if settings.get("hub_token") is not None or "hub_token" in given:
+        raise SettingError(_NO_TOKEN)
     for key in settings:
         _require_known(str(key), known, place=str(recipe))
     for name in names:
@@ -150,20 +204,6 @@ def read_config(recipe: Path | None, flags: Sequence[str] = ()) -> FinetuneConfi
     return config
 
 
-def changed_settings(config: FinetuneConfig) -> dict[str, Any]:
-    """The settings that were given and differ from their defaults, for cards and hfbio.json.
-
-    Tokens and folders are left out: they say nothing about the model and may be private. So are
-    ``model`` and ``data``, which may be folders; cards and hfbio.json name base and source.
-    """
-    private = {"output_dir", "hub_token", "run_name", "resume_from_checkpoint", "model", "data"}
-    return {
-        name: value if isinstance(value, int | float | list | dict) else str(value)
-        for name, value in config._asked.items()
-        if name not in private
-    }
-
-
 def _default(setting: dataclasses.Field) -> Any:
     factory = setting.default_factory
     return setting.default if factory is dataclasses.MISSING else factory()
@@ -176,6 +216,9 @@ def _launched_on_cpu() -> bool:
 def _read_yaml(path: Path) -> Mapping[str, Any]:
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:  # as text it shows the line, and what is secret there
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise SettingError(f"cannot read the recipe {path}{line}: {error.problem}") from None
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingError(f"cannot read the recipe {path}: {error}") from None
     if not isinstance(content, dict):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,11 @@ import torch
 from torch import Tensor
 from transformers import TrainerCallback
 
-from hfbio.bundle import Manifest, write_json, write_manifest
+from hfbio.bundle import write_json, write_manifest
 from hfbio.data.encode import tag_values
 from hfbio.data.groups import clone_groups
 from hfbio.errors import SettingError
+from hfbio.licences import is_non_commercial
 from hfbio.models import (
     AdapterConfig,
     LoadedBase,
@@ -30,26 +32,20 @@ from hfbio.models import (
 from hfbio.objectives import Objective, build
 from hfbio.record import AntibodyRecord
 from hfbio.rng import generator
-from hfbio.sample import Unmask
 from hfbio.sample import build as build_sampler
-from hfbio.score.assess import (
-    Contender,
-    measure_baselines,
-    measure_calibrated,
-    measure_model,
-)
-from hfbio.score.heldout import HeldOut
+from hfbio.score.assess import Contender
 from hfbio.score.summary import summarise
 from hfbio.tokens import Tags
-from hfbio.train.config import FinetuneConfig, changed_settings
-from hfbio.train.corpus import Corpus, prepare, source_name
+from hfbio.train.config import FinetuneConfig
+from hfbio.train.corpus import Corpus, prepare
 from hfbio.train.dataset import CorruptedChains
+from hfbio.train.facts import Setup, manifest_of, run_metrics
 from hfbio.train.folder import find_checkpoint, staged_bundle
-from hfbio.train.ranks import is_sharded, require_world, rows_of_rank, sum_across_ranks, untie
-from hfbio.train.save import lengths_by_tags, package_versions, save_merged, save_weights
+from hfbio.train.hardware import describe_hardware
+from hfbio.train.measure import measure, measure_before, validation_metrics
+from hfbio.train.ranks import is_sharded, require_world, untie
+from hfbio.train.save import save_merged, save_weights
 from hfbio.train.trainer import AntibodyTrainer
-
-EVAL_SEED = 0  # of the held-out masks: the same for every run, so that runs can be compared
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,8 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
         callbacks: added to the Trainer's.
 
     Raises:
-        SettingError: contradicting settings, or processes that did not find each other.
+        SettingError: contradicting settings, a licence that forbids the public push asked for, or
+            processes that did not find each other.
         DataError: the data cannot be used, or nothing is left after clean-up.
         UnknownModel: the base cannot be loaded.
     """
@@ -84,11 +81,13 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
     sampler = build_sampler(_dict(config.sampler_kwargs))
     adapter = adapter_config(config)
     base = _load(config, objective)
+    _mind_licences(base, config)
     corpus = prepare(config, base, resumed=checkpoint is not None)
 
-    measured = _measure_before(base, corpus, config)
+    measured = measure_before(base, corpus, config)
 
     tags = _collect_tags(corpus, base, config.tags)
+    setup = Setup(config, base, tags, corpus, objective, sampler, describe_hardware(config))
     tagged = add_tags(base, tags)
     set_dropout(tagged.model, config.dropout)
     model = attach(tagged, adapter, rng=generator(config.seed))
@@ -96,7 +95,7 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
     if sharded:
         untie(model)
     tuned = Contender(model, tagged.token_map, tagged.prompt(tags))
-    trainer = _trainer(tuned, tagged, corpus, objective, config, callbacks)
+    trainer = _trainer(setup, tuned, tagged, callbacks)
     outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
     if not math.isfinite(outcome.training_loss):
@@ -106,29 +105,13 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
         )
     # Without the autocast that Accelerate wraps around: in float32, as the base was measured.
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=sharded)
-    measured["tuned"] = _measure(dataclasses.replace(tuned, model=model), corpus.test, config)
+    measured["tuned"] = measure(dataclasses.replace(tuned, model=model), corpus.test, config)
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     metrics = {
         **summarise(measured, clone_groups(corpus.test), compare=("base", "tuned")),
-        "run": {
-            "base": base.name,
-            "base_revision": base.revision,
-            "method": config.method,
-            "objective": objective.kind,
-            "trainable_parameters": sum(p.numel() for p in model.parameters() if p.requires_grad),
-            "data": source_name(config.data),
-            "processes": config.world_size,
-        },
-        "split": corpus.split,
-        "left_out": corpus.left_out,
-        "training": {
-            "steps": outcome.global_step,
-            "loss": outcome.training_loss,
-            "seconds": outcome.metrics["train_runtime"],
-            "log": [row for row in trainer.state.log_history if "train_runtime" not in row],
-        },
+        **run_metrics(setup, outcome, trainer.state.log_history, trainable),
         "seconds": time.perf_counter() - started,
     }
-    manifest = _manifest(base, tags, corpus, objective, sampler, config)
     state_dict = trainer.accelerator.get_state_dict(trainer.model) if sharded else None
     folder = Path(str(config.output_dir))
     if config.should_save:
@@ -137,33 +120,31 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
             if base.revision is None and config.method != "full":
                 save_merged(partial, add_tags(_load(config, objective), tags))
             write_json(partial / "metrics.json", metrics)
-            write_manifest(partial, manifest)
+            write_manifest(partial, trainer.manifest(seconds=metrics["training"]["seconds"]))
     trainer.accelerator.wait_for_everyone()
     return Finetuned(folder, metrics)
 
 
-def _measure_before(base: LoadedBase, corpus: Corpus, config: FinetuneConfig) -> dict[str, HeldOut]:
-    """The base as it came, at its best temperature, and plain counting, on the test split."""
-    untuned = Contender(base.model.to(config.device), base.token_map, base.prompt(Tags()))
-    measured = {"base": _measure(untuned, corpus.test, config)}
-    if corpus.validation:
-        measured["base_calibrated"] = _measure_calibrated(untuned, corpus, config)
-    return measured | measure_baselines(
-        corpus.train, corpus.test, untuned, draws=config.eval_mask_draws, seed=EVAL_SEED
-    )
+def _mind_licences(base: LoadedBase, config: FinetuneConfig) -> None:
+    for what, licence in (("base", base.licence), ("data", config.data_license)):
+        if not is_non_commercial(licence):
+            continue
+        told = f"the licence of the {what}, {licence}, forbids commercial use"
+        if config.push_to_hub and config.hub_private_repo is False:
+            raise SettingError(
+                f"{told}; train without push_to_hub, and if it lets you publish the result, use "
+                "`hfbio push --public --allow_non_commercial`"
+            )
+        warnings.warn(told, stacklevel=3)
 
 
 def _trainer(
-    tuned: Contender,
-    tagged: LoadedBase,
-    corpus: Corpus,
-    objective: Objective,
-    config: FinetuneConfig,
-    callbacks: Sequence[TrainerCallback],
+    setup: Setup, tuned: Contender, tagged: LoadedBase, callbacks: Sequence[TrainerCallback]
 ) -> AntibodyTrainer:
+    config, corpus = setup.config, setup.corpus
     chains = CorruptedChains(
         corpus.train,
-        objective,
+        setup.objective,
         tuned.tokens,
         tuned.prompt,
         tag_dropout=config.tag_dropout,
@@ -175,38 +156,10 @@ def _trainer(
         args=config,
         train_dataset=chains,
         pad_id=tuned.tokens.pad_id,
+        manifest=manifest_of(setup),
         processing_class=tagged.tokenizer,
         callbacks=list(callbacks),
-        held_out=lambda: _validation_metrics(tuned, corpus, config),
-    )
-
-
-def _manifest(
-    base: LoadedBase,
-    tags: Tags,
-    corpus: Corpus,
-    objective: Objective,
-    sampler: Unmask,
-    config: FinetuneConfig,
-) -> Manifest:
-    return Manifest(
-        base=base.name,
-        base_revision=base.revision,
-        family=base.family.model_type,
-        base_license=base.licence,
-        method=config.method,
-        objective=dataclasses.asdict(cast(Any, objective)),
-        tags=tags,
-        lengths=lengths_by_tags(corpus.train, tags),
-        sampler=dataclasses.asdict(sampler),
-        data={
-            "source": source_name(config.data),
-            "license": config.data_license,
-            "split": corpus.split,
-            "train": len(corpus.train),
-        },
-        training={"seed": config.seed, "settings": changed_settings(config)},
-        versions=package_versions(),
+        held_out=lambda: validation_metrics(tuned, corpus, config),
     )
 
 
@@ -228,44 +181,6 @@ def adapter_config(config: FinetuneConfig) -> AdapterConfig:
         )
     except ValueError as error:
         raise SettingError(f"adapter: {error}") from None
-
-
-def _measure(
-    contender: Contender, records: Sequence[AntibodyRecord], config: FinetuneConfig
-) -> HeldOut:
-    part = measure_model(
-        contender,
-        records,
-        draws=config.eval_mask_draws,
-        seed=EVAL_SEED,
-        batch_size=config.per_device_eval_batch_size,
-        rows=rows_of_rank(len(records), config),
-    )
-    return sum_across_ranks(part, config)
-
-
-def _measure_calibrated(contender: Contender, corpus: Corpus, config: FinetuneConfig) -> HeldOut:
-    part = measure_calibrated(
-        contender,
-        corpus.validation,
-        corpus.test,
-        draws=config.eval_mask_draws,
-        seed=EVAL_SEED,
-        batch_size=config.per_device_eval_batch_size,
-        rows=rows_of_rank(len(corpus.test), config),
-    )
-    return sum_across_ranks(part, config)
-
-
-def _validation_metrics(
-    contender: Contender, corpus: Corpus, config: FinetuneConfig
-) -> dict[str, float]:
-    held_out = _measure(contender, corpus.validation, config)
-    nats, residues = held_out.cell(held_out.nats), held_out.cell(held_out.residues)
-    return {
-        f"nats_per_residue_at_{fraction:g}": float(nats[f].sum() / residues[f].sum())
-        for f, fraction in enumerate(held_out.fractions)
-    }
 
 
 def _clone_weights(records: Sequence[AntibodyRecord]) -> Tensor:

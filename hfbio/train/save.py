@@ -1,22 +1,15 @@
-"""What a run saves: weights, and the facts for hfbio.json. Only one process comes here."""
+"""The weights that a run saves. Only one process comes here."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Mapping
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from hfbio.data.encode import describe
 from hfbio.models import LoadedBase, merge, restore
-from hfbio.record import AntibodyRecord
-from hfbio.tokens import Tags
-
-PACKAGES = ("hfbio", "torch", "transformers", "peft", "accelerate", "datasets", "immunum")
 
 
 def save_weights(
@@ -53,17 +46,3 @@ def save_merged(folder: Path, base: LoadedBase) -> None:
     """
     merge(restore(base, folder)).save_pretrained(folder / "merged")
     base.tokenizer.save_pretrained(folder / "merged")
-
-
-def lengths_by_tags(train: tuple[AntibodyRecord, ...], tags: Tags) -> dict[str, dict[str, int]]:
-    """Chain lengths of the training split by tag values: ``IGH|human|IGHG`` -> length -> count."""
-    lengths: dict[str, Counter[str]] = defaultdict(Counter)
-    for record in train:
-        row = "|".join(describe(record, tags).values())
-        lengths[row][str(len(record.sequence_aa))] += 1
-    return {row: dict(sorted(counts.items())) for row, counts in sorted(lengths.items())}
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of what made the weights."""
-    return {name: version(name) for name in PACKAGES}

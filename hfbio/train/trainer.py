@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -9,11 +10,13 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import Trainer, TrainerCallback, TrainerControl
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments
 
+from hfbio.bundle import Manifest, write_manifest
 from hfbio.data.encode import collate
 from hfbio.objectives import weighted_nats
 from hfbio.train.dataset import CorruptedChains, EpochSampler
+from hfbio.train.facts import after
 from hfbio.train.save import save_weights
 
 
@@ -29,21 +32,27 @@ class AntibodyTrainer(Trainer):
     def __init__(
         self,
         *,
+        args: TrainingArguments,
         train_dataset: CorruptedChains,
         pad_id: int,
+        manifest: Manifest,
         held_out: Callable[[], dict[str, float]] | None = None,
         **kwargs: Any,
     ) -> None:
         """Set up a trainer.
 
         Args:
+            args: the settings. Not changed, and never obeyed where they ask for a push: Trainer's
+                own uploads the whole run folder, the user's sequences with it.
             train_dataset: the chains.
             pad_id: fills short rows of a batch.
+            manifest: goes into each checkpoint, with its steps, so that each is a bundle.
             held_out: measures the validation split when the Trainer asks for an evaluation;
                 returns metrics without prefix. Runs on every rank.
             **kwargs: as for Trainer.
         """
         super().__init__(
+            args=_without_pushing(args),
             train_dataset=train_dataset,
             # Never read, see `evaluate`; without one Trainer refuses an eval_strategy.
             eval_dataset=train_dataset if held_out else None,
@@ -51,7 +60,7 @@ class AntibodyTrainer(Trainer):
             **kwargs,
         )
         self._held_out = held_out
-        args = self.args
+        self._manifest = manifest
         rows_per_step = (
             args.train_batch_size * args.gradient_accumulation_steps * max(1, args.world_size)
         )
@@ -59,6 +68,10 @@ class AntibodyTrainer(Trainer):
         # Accelerate forwards the epoch only through some of its wrappers; a resumed epoch on
         # two ranks is wrapped twice and would otherwise train on the noise of epoch 0.
         self.add_callback(_SetEpoch(self._sampler))
+
+    def manifest(self, **progress: float) -> Manifest:
+        """hfbio.json of what is trained by now."""
+        return after(self._manifest, steps=self.state.global_step, **progress)
 
     def compute_loss(
         self,
@@ -99,6 +112,7 @@ class AntibodyTrainer(Trainer):
             folder.mkdir(parents=True, exist_ok=True)
             model = self.accelerator.unwrap_model(self.model)
             save_weights(folder, model, self.processing_class, state_dict)
+            write_manifest(folder, self.manifest())
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
         return self._sampler
@@ -110,6 +124,16 @@ class AntibodyTrainer(Trainer):
             return None
         total = torch.stack([batch["denominator"].sum() for batch in batch_samples]).sum()
         return self.accelerator.gather(total.to(device)).sum()
+
+
+def _without_pushing(config: TrainingArguments) -> TrainingArguments:
+    """The settings as Trainer and its callbacks may see them."""
+    # dataclasses.replace would run __post_init__ again, which resets the state of Accelerate.
+    view = copy.copy(config)
+    view.push_to_hub = False
+    # For trackers, whose Spaces are public unless told otherwise. Here only `false` is public.
+    view.hub_private_repo = config.hub_private_repo is not False
+    return view
 
 
 class _SetEpoch(TrainerCallback):
