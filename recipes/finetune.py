@@ -8,6 +8,7 @@
     accelerate launch --config_file recipes/accelerate/ddp.yaml recipes/finetune.py --config …
     torchrun --nproc_per_node 8 recipes/finetune.py --config …
     python recipes/finetune.py --config … --resume_from_checkpoint true
+    python recipes/finetune.py --config … --push_to_hub true --hub_model_id USER/REPO
 
 Any field of `FinetuneConfig`, and so of transformers.TrainingArguments, is a flag; flags win over
 the YAML file.
@@ -19,9 +20,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from accelerate import PartialState
-
 from hfbio.errors import HfbioError
+from hfbio.hub import Publisher
 from hfbio.report import write_report
 from hfbio.train import finetune, read_config
 
@@ -34,15 +34,20 @@ def main() -> None:
     # 1. Settings: the recipe holds the choices, flags override them.
     config = read_config(known.config, flags)
 
-    # 2. The run: data, base, adapter, training, and the same held-out masks before and after.
-    run = finetune(config)
+    # 2. Whoever wants to publish is told now, not after hours, what the Hub would refuse.
+    publisher = Publisher(config) if config.push_to_hub else None
 
-    # 3. The report, from the main process alone.
+    # 3. The run: data, base, adapter, training, and the same held-out masks before and after.
+    run = finetune(config, [publisher] if publisher else [])
+
+    # 4. The processes part: nothing more is to be said between them, and a push may take long.
+    config.distributed_state.destroy_process_group()
+
+    # 5. The report, and the way to the Hub, from the main process alone.
     if config.process_index == 0:
         print(write_report(run.metrics, run.folder))
-
-    # 4. The processes part, once nothing more is to be said between them.
-    PartialState().destroy_process_group()
+        if publisher:
+            print(publisher.finish(run.folder))
 
 
 if __name__ == "__main__":

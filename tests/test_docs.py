@@ -42,11 +42,11 @@ PAGES = sorted(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES)
-def test_commands_of_a_page_run_and_print_what_it_shows(page, tmp_path):
+def test_commands_of_a_page_run_and_print_what_it_shows(page, tmp_path, hub_server):
+    """Against a Hub with nothing on it but what the page itself pushes."""
     environment = {
-        **os.environ,
+        **hub_server.environment(tmp_path / "cache"),
         "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-        "HF_HUB_OFFLINE": "1",
     }
     for command, shown in commands(page):
         wanted = 1 if "# exits 1" in command else 2 if "# exits 2" in command else 0

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from hfbio import __version__
-from hfbio.cli import data, design, learn
+from hfbio.cli import data, design, hub, learn, space
 from hfbio.errors import HfbioError, HubError, Shortfall
 
 app = typer.Typer(
@@ -24,11 +24,12 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(data.app, name="data")
+app.add_typer(space.app, name="space")
 app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     epilog="Any other --flag is a setting of the recipe or of transformers.TrainingArguments.",
 )(learn.finetune)
-for verb in (learn.evaluate, design.sample, design.score, design.models):
+for verb in (learn.evaluate, design.sample, design.score, design.models, hub.push):
     app.command()(verb)
 
 

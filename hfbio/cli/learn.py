@@ -14,18 +14,27 @@ def finetune(
     context: typer.Context,
     recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a YAML file.")],
 ) -> None:
-    """Fine-tune a model by a recipe; flags win over the recipe."""
+    """Fine-tune a model by a recipe; flags win over the recipe.
+
+    With --push_to_hub --hub_model_id USER/REPO it is published as well, privately unless
+    --hub_private_repo false.
+    """
     from hfbio.resources import recipe as find_recipe
 
     path = find_recipe(recipe)  # before the slow imports: a misspelt name is told at once
+    from hfbio.hub import Publisher
     from hfbio.report import write_report
     from hfbio.train import finetune as run
     from hfbio.train import read_config
 
     config = read_config(path, context.args)
-    finished = run(config)
+    publisher = Publisher(config) if config.push_to_hub else None
+    finished = run(config, [publisher] if publisher else [])
+    config.distributed_state.destroy_process_group()  # nobody waits while the main process pushes
     if config.process_index == 0:
         typer.echo(write_report(finished.metrics, finished.folder))
+        if publisher:
+            typer.echo(publisher.finish(finished.folder))
 
 
 def evaluate(

@@ -1,7 +1,7 @@
 """Who may see and change which repo, and which function answers which address.
 
 The endpoints themselves are in `repos`, `reading`, `pushing` and `spaces`. Nobody serves Xet,
-pagination, multipart uploads, gated repos, `.gitignore` rules, discussions, collections or jobs:
+pagination, multipart uploads, gated repos, `.gitignore` rules, discussions or jobs:
 they answer 501, which no client retries or takes for "no such file".
 """
 
@@ -52,6 +52,8 @@ class Api:
         self.repos: dict[tuple[str, str], Repo] = {}
         self.accounts: dict[str, Account] = {}  # by token
         self.uploads: dict[str, tuple[Repo, str, int]] = {}  # signature: where, sha256, size
+        self.collections: dict[str, dict] = {}  # by slug
+        self.regular_only = False  # answer every preupload with "regular", as for small texts
 
     def answer(self, call: Call) -> Reply:
         """Find the route and run it.

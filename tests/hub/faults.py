@@ -61,6 +61,11 @@ class Plans:
             self._plans.append(plan)
         return plan
 
+    def clear(self) -> None:
+        """Drop every plan."""
+        with self._lock:
+            self._plans.clear()
+
     def take(self, method: str, target: str) -> Fault:
         """The fault for this request, or one that does nothing."""
         with self._lock:

@@ -19,7 +19,8 @@ def preupload(api: Api, call: Call, kind: str, id: str, revision: str) -> Reply:
     known, answers = repo.at(revision).files, []
     for item in call.json()["files"]:
         path, sample = item["path"], base64.b64decode(item["sample"])
-        mode = "lfs" if is_lfs(path, sample, item["size"]) else "regular"
+        lfs = is_lfs(path, sample, item["size"]) and not api.regular_only
+        mode = "lfs" if lfs else "regular"
         # By this identifier the client leaves out files that have not changed.
         oid = known[path].etag if path in known else None
         answers.append({"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": oid})

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import secrets
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from hub import pushing, reading, repos, spaces  # noqa: F401, they register their routes
+from hub import collections, pushing, reading, repos, spaces  # noqa: F401, they register their routes
 from hub.api import Account, Api
 from hub.faults import Fault, Plan
 from hub.store import Commit, Repo
-from hub.wire import Listener, Request
+from hub.wire import Call, Listener, Reply, Request
 
 Kind = Literal["model", "dataset", "space"]
 
@@ -34,7 +34,8 @@ class HubServer:
 
     def __init__(self, users: Iterable[str] = ("user", "other")) -> None:
         self._api = Api()
-        self._listener = Listener(self._api.answer, self._api.user_of)
+        self.before_each: Callable[[Call], None] | None = None  # sees each request first
+        self._listener = Listener(self._answer, self._api.user_of)
         self._api.url = self.url = f"http://127.0.0.1:{self._listener.server_address[1]}"
         self._tokens = {(u, r): f"hf_{secrets.token_hex(16)}" for u in users for r in _ROLES}
         self._api.accounts = {token: Account(*who) for who, token in self._tokens.items()}
@@ -64,9 +65,16 @@ class HubServer:
         return self._tokens[user, role]
 
     def environment(
-        self, cache_dir: Path | str, user: str | None = "user", role: str = "write"
+        self,
+        cache_dir: Path | str,
+        user: str | None = "user",
+        role: str = "write",
+        xet: bool = False,
     ) -> dict[str, str]:
         """The whole environment for a client process, with its own cache; no token for `None`.
+
+        With ``xet`` the client keeps its Xet uploads on; there is no endpoint for them here, so
+        set `regular_only` too.
 
         Settings of Hugging Face libraries in the current environment are dropped. Everything
         that is not on 127.0.0.1 is sent to this server as its proxy, refused and logged.
@@ -80,7 +88,7 @@ class HubServer:
         ours = {
             "HF_ENDPOINT": self.url,
             "HF_HOME": str(cache_dir),
-            "HF_HUB_DISABLE_XET": "1",  # with Xet on, uploads go to an endpoint that is not here
+            "HF_HUB_DISABLE_XET": str(int(not xet)),
             "HF_HUB_DISABLE_TELEMETRY": "1",
             "HF_HUB_DISABLE_UPDATE_CHECK": "1",  # `hf` would ask pypi.org
             "HF_HUB_DISABLE_PROGRESS_BARS": "1",
@@ -151,10 +159,34 @@ class HubServer:
         """
         return self._listener.plans.add(method, pattern, faults)
 
+    def forget_plans(self) -> None:
+        """Drop the faults that no request has met."""
+        self._listener.plans.clear()
+
+    @property
+    def regular_only(self) -> bool:
+        """Whether every file is taken within the commit, none through LFS."""
+        return self._api.regular_only
+
+    @regular_only.setter
+    def regular_only(self, wanted: bool) -> None:
+        self._api.regular_only = wanted
+
+    @property
+    def collections(self) -> dict[str, dict]:
+        """Collections by slug, with their items."""
+        return self._api.collections
+
     @property
     def requests(self) -> list[Request]:
         """What was asked so far, in the order of the answers."""
         return list(self._listener.log)
+
+    def _answer(self, call: Call) -> Reply:
+        if self.before_each is not None:
+            with self._api.lock:
+                self.before_each(call)
+        return self._api.answer(call)
 
 
 _ROLES = ("write", "read")

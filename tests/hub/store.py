@@ -112,6 +112,8 @@ class Repo:
     hardware: str = "cpu-basic"
     sleep_seconds: int | None = None
     stage: str | None = None  # of a Space; None follows from its files
+    built: str | None = None  # commit that a Space runs; None is the newest
+    closed: set[int] = field(default_factory=set)  # pull requests that were turned down
 
     @property
     def owner(self) -> str:

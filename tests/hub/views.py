@@ -44,9 +44,11 @@ def repo_info(repo: Repo, commit: Commit, blobs: bool) -> dict:
 
 def space_runtime(repo: Repo) -> dict:
     """Stage and hardware of a Space; a hardware request is granted at once."""
-    has_app = {"app.py", "Dockerfile", "index.html"} & set(repo.at("main").files)
+    head = repo.at("main")
+    has_app = {"app.py", "Dockerfile", "index.html"} & set(head.files)
     return {
         "stage": repo.stage or ("RUNNING" if has_app else "NO_APP_FILE"),
+        "sha": repo.built or head.oid,
         "hardware": {"current": repo.hardware, "requested": repo.hardware},
         "gcTimeout": repo.sleep_seconds,
         "replicas": {"current": 1, "requested": 1},
