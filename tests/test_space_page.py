@@ -1,0 +1,275 @@
+"""The page of the Space: what it gives, what it refuses, and that it starts from its own files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+import urllib.request
+from contextlib import contextmanager
+from importlib.metadata import requires
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import pytest
+import yaml
+from bundles import TAGS
+from packaging.requirements import Requirement
+
+import hfbio
+from hfbio.bundle import Manifest, write_manifest
+from hfbio.errors import MissingExtra, SettingError
+from hfbio.models import AdapterConfig, add_tags, attach, load_base
+from hfbio.rng import generator
+from hfbio.space_repo import launch_space
+from hfbio.space_repo.binding import Binding
+from hfbio.space_repo.files import requirements, write_space
+
+ROOT = Path(__file__).parent.parent
+BINDING = Binding("user/model", "0" * 40, "sapiens-vh", False)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """Sapiens-VH with tags and an adapter that says nothing yet: one design in eight is valid."""
+    folder = tmp_path_factory.mktemp("bundle")
+    base = add_tags(load_base("sapiens-vh"), TAGS)
+    model = attach(base, AdapterConfig(r=2), rng=generator(1))
+    model.save_pretrained(folder, save_embedding_layers=False)
+    base.tokenizer.save_pretrained(folder)
+    manifest = Manifest(
+        base=base.name,
+        base_revision=None,
+        family=base.family.model_type,
+        base_license=base.licence,
+        method="lora",
+        objective={"kind": "diffusion", "min_t": 0.02},
+        tags=TAGS,
+        lengths={"|".join(row): {"120": 1} for row in TAGS.seen},
+        sampler={"kind": "unmask", "order": "ancestral", "steps": 32, "temperature": 0.3},
+        data={},
+        training={},
+        versions={},
+    )
+    write_manifest(folder, manifest)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def page(bundle):
+    """The model and the function behind the button."""
+    spec = spec_from_file_location("space_app", ROOT / "space" / "app.py")
+    app = module_from_spec(spec)
+    spec.loader.exec_module(app)
+    model = hfbio.load(bundle)
+    (found,) = [f for f in app.page(model, "user/model").fns.values() if f.api_name == "generate"]
+    settings = {"num": 1, "length": 0, "seed": 0, "temperature": 0.3}
+    anything = {"locus": "IGH", "species": "any", "isotype": "any"}
+    return model, lambda **given: found.fn(**(settings | anything | given))
+
+
+def test_the_page_gives_what_the_model_samples(page):
+    model, generate = page
+    rows, fasta, account = generate(isotype="IGHG", species="human", seed=3)
+    request = hfbio.Request(num=1, seed=3, conditions={"isotype": "IGHG", "species": "human"})
+    (wanted,) = model.sample(request).kept
+    assert rows == [[wanted.sequence_id, wanted.sequence_aa, "IGH", True]]
+    header, sequence = Path(fasta).read_text().splitlines()
+    assert sequence == wanted.sequence_aa
+    assert "asked_isotype=IGHG" in header
+    assert account.startswith("asked 1, drawn ")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"num": 65},
+        {"num": 0},
+        {"num": 1.5},
+        {"num": "1; drop"},
+        {"num": True},
+        {"num": float("nan")},
+        {"seed": -1},
+        {"seed": 1e30},
+        {"length": 143},
+        {"temperature": 2.1},
+        {"temperature": float("inf")},
+        {"temperature": None},
+        {"isotype": "<script>"},
+        {"isotype": None},
+        {"species": "mouse", "isotype": "IGHG"},  # not a combination of the training data
+    ],
+    ids=str,
+)
+def test_the_page_refuses_in_words_what_no_widget_would_send(page, asked):
+    import gradio
+
+    with pytest.raises(gradio.Error) as refused:
+        page[1](**asked)
+    assert not refused.value.print_exception
+    assert re.search("must be|was not in the training data", refused.value.message)
+
+
+def test_a_space_holds_the_page_the_package_and_what_they_need(tmp_path):
+    files = write_space(tmp_path / "space", BINDING)
+    header = files["README.md"].read_text().split("---\n")[1]
+    card = yaml.safe_load(header)
+    assert card["models"] == ["user/model"]
+    assert (card["sdk"], card["app_file"], card["license"]) == ("gradio", "app.py", "apache-2.0")
+    pins = ROOT.joinpath("constraints.txt").read_text().splitlines()
+    assert f"gradio=={card['sdk_version']}" in pins  # what the page was tried with
+    assert header.isascii()  # no emoji
+    assert files["app.py"].read_bytes() == (ROOT / "space" / "app.py").read_bytes()
+    assert {"hfbio/__init__.py", "hfbio/models/weights/sapiens-vh/model.safetensors"} <= set(files)
+    assert "hfbio/_data/configs/quickstart.yaml" in files
+    assert not [name for name in files if "__pycache__" in name or name.startswith("tests")]
+
+
+def test_requirements_are_those_of_hfbio_and_of_the_base(tmp_path):
+    declared = [Requirement(line) for line in requires("hfbio")]
+    core = {str(r) for r in declared if not r.marker}
+    plain = requirements(BINDING).splitlines()
+    assert {str(Requirement(line)) for line in plain} == core
+    with_extra = requirements(dataclasses.replace(BINDING, base="antiberty")).splitlines()
+    assert set(with_extra) - set(plain) == {"antiberty==0.1.3"}
+    names = {Requirement(line).name for line in plain}
+    assert "gradio" not in names  # the Space's sdk_version says which
+
+
+def test_a_wheel_makes_the_same_space_as_a_checkout(tmp_path):
+    # hfbio laid out as the wheel does it, on a path that goes before the developer's install.
+    force = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    force = force["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
+    shutil.copytree(ROOT / "hfbio", tmp_path / "wheel" / "hfbio")
+    for source, target in force.items():
+        shutil.copytree(ROOT / source, tmp_path / "wheel" / target)
+    script = (
+        "import sys; from pathlib import Path; from hfbio.space_repo.files import write_space;"
+        "from hfbio.space_repo.binding import Binding;"
+        "write_space(Path(sys.argv[1]), Binding('user/model', '0' * 40, 'sapiens-vh', False))"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "wheel")}
+    command = [sys.executable, "-c", script, tmp_path / "made"]
+    subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=120)
+    here = write_space(tmp_path / "here", BINDING)
+    made = tmp_path / "made"
+    there = {p.relative_to(made).as_posix(): p for p in made.rglob("*") if p.is_file()}
+    assert {name: path.read_bytes() for name, path in there.items()} == {
+        name: path.read_bytes() for name, path in here.items()
+    }
+
+
+def test_launch_says_what_is_missing(monkeypatch):
+    with pytest.raises(SettingError, match="port must be from 1 to 65535, got 0"):
+        launch_space("sapiens-vh", port=0)
+    monkeypatch.setattr("hfbio.space_repo.launch.find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"hfbio\[space\]"):
+        launch_space("sapiens-vh")
+
+
+MAIN = "from hfbio.cli import main; main()"
+ASK = """
+import json, sys
+from gradio_client import Client
+page = Client(sys.argv[1], verbose=False)
+rows, fasta, account = page.predict(
+    num=1, length=0, seed=0, temperature=0.3, locus="IGH", species="human", isotype="IGHG",
+    api_name="/generate")
+print(json.dumps([rows["data"], open(fasta).read()]))
+"""
+
+
+@contextmanager
+def serving(command, environment, port, cwd, seconds=150):
+    """A page that answers, ended afterwards."""
+    url = f"http://127.0.0.1:{port}"
+    with (cwd / "page.log").open("w+") as log:
+        process = subprocess.Popen(command, env=environment, cwd=cwd, stdout=log, stderr=log)
+        try:
+            deadline = time.monotonic() + seconds
+            while True:
+                try:
+                    urllib.request.urlopen(url, timeout=5).close()
+                    break
+                except OSError:
+                    log.seek(0)
+                    assert process.poll() is None, log.read()
+                    assert time.monotonic() < deadline, log.read()
+                    time.sleep(0.2)
+            yield url
+        finally:
+            process.terminate()  # the command alone: the page must not outlive it
+            process.wait(timeout=30)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def ask(python, url, environment):
+    done = subprocess.run(
+        [python, "-c", ASK, url], env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.slow
+def test_launch_serves_a_run_to_other_programs(bundle, tmp_path, hub_server):
+    environment = hub_server.environment(tmp_path / "cache", user=None)
+    port = free_port()
+    command = [sys.executable, "-c", MAIN, "space", "launch", bundle, "--port", str(port)]
+    with serving(command, environment, port, tmp_path) as url:
+        (row,), fasta = ask(sys.executable, url, environment)
+        html = urllib.request.urlopen(url).read().decode()
+    assert row[1] in fasta
+    assert "fonts.googleapis.com" not in html
+    assert not hub_server.requests  # nothing was asked of anybody
+    with pytest.raises(OSError, match="refused"):  # the page ends with the command
+        urllib.request.urlopen(url)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)  # it installs torch and gradio
+def test_the_uploaded_files_start_in_a_clean_environment(bundle, tmp_path, hub_server):
+    files = {path.name: path.read_bytes() for path in bundle.iterdir()}
+    first = hub_server.add_repo("model", "user/model", files).at("main").oid
+    hub_server.commit("model", "user/model", {"hfbio.json": b"{}"})  # the Space is bound to `first`
+    words = ["space", "create", "user/page", "--model", "user/model", "--revision", first]
+    environment = hub_server.environment(tmp_path / "cache")
+    subprocess.run([sys.executable, "-c", MAIN, *words], env=environment, check=True, timeout=120)
+    space = tmp_path / "app"
+    for name, data in hub_server.files("space", "user/page").items():
+        (space / name).parent.mkdir(parents=True, exist_ok=True)
+        (space / name).write_bytes(data)
+
+    python = tmp_path / "venv" / "bin" / "python"
+    subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
+    sdk = yaml.safe_load((space / "README.md").read_text().split("---\n")[1])["sdk_version"]
+    install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    install += ["--constraint", ROOT / "constraints.txt", "-r", space / "requirements.txt"]
+    subprocess.run([*install, f"gradio=={sdk}"], check=True, timeout=1200)
+
+    port = free_port()
+    variables = {n: v["value"] for n, v in hub_server.repo("space", "user/page").variables.items()}
+    clean = hub_server.environment(tmp_path / "new_cache", user=None) | variables
+    clean |= {"GRADIO_SERVER_PORT": str(port)}
+    clean.pop("PYTHONPATH", None)
+    since = len(hub_server.requests)
+    with serving([python, "app.py"], clean, port, space) as url:
+        (row,), fasta = ask(python, url, clean)
+    assert len(row[1]) == 120
+    assert row[2:] == ["IGH", True]
+    assert row[1] in fasta
+    asked = hub_server.requests[since:]
+    assert all("/user/model/" in r.path for r in asked)  # no other server was asked anything
+    assert any(f"/resolve/{first}/adapter_model.safetensors" in r.path for r in asked)
