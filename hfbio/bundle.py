@@ -1,4 +1,8 @@
-"""The folder that travels: adapter, tokenizer and hfbio.json. Reads and writes; loads no model."""
+"""The folder that travels: adapter, tokenizer and hfbio.json. Reads and writes; loads no model.
+
+hfbio.json may come from a stranger. What is read is plain JSON in which every field has its type,
+its range and, where hfbio knows all answers, one of them.
+"""
 
 from __future__ import annotations
 
@@ -11,12 +15,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from hfbio.errors import BundleError
+from hfbio.errors import BundleError, SettingError
+from hfbio.models.catalogue import FAMILIES, find
+from hfbio.models.untrusted import MAX_JSON_BYTES, read_object
+from hfbio.objectives import OBJECTIVES
+from hfbio.objectives import build as build_objective
 from hfbio.tokens import Tags
 
 MANIFEST: Final = "hfbio.json"
+ADAPTER_FOLDER: Final = "adapter"  # of a push that also carries merged/; a run has it at the top
 FORMAT: Final = 1
-MAX_BYTES: Final = 16_000_000  # of hfbio.json; those of real runs have some 10,000
+MAX_BYTES: Final = MAX_JSON_BYTES
+METHODS: Final = ("lora", "dora", "full")
+TAG_FIELDS: Final = ("locus", "species", "isotype", "v_family")  # see data.encode.record_tag
+SCHEMES: Final = ("imgt",)
+LAYOUTS: Final = ("single",)
+
+_HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+_COMMIT: Final = re.compile("[0-9a-f]{40}")
+_LICENCE: Final = re.compile(r"[\w .,:/+()-]{0,100}")
+_PACKAGE: Final = re.compile(r"[\w.-]{1,100}", re.ASCII)
+_VERSION: Final = re.compile(r"[\w.+!-]{1,100}", re.ASCII)
+_LENGTH: Final = re.compile("[1-9][0-9]{0,5}")
+_MAX_COUNT: Final = 10**12  # chains of one length; all of OAS has some 2e9
 
 
 @dataclass(frozen=True)
@@ -39,6 +60,11 @@ class Manifest:
     layout: str = "single"  # one chain per sequence
     format: int = field(default=FORMAT)
 
+    @property
+    def base_is_local(self) -> bool:
+        """The base was a folder, which only its owner has: no alias and no Hub id."""
+        return find(self.base) is None and "/" not in self.base
+
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write hfbio.json, whole or not at all."""
@@ -48,15 +74,20 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 def read_manifest(folder: Path) -> Manifest:
     """Read and check hfbio.json.
 
+    Values in ``data`` and ``training`` are plain JSON (see `hfbio.models.untrusted.read_object`)
+    and else anything: show them escaped. Settings of the sampler are checked by `hfbio.load`.
+
     Raises:
-        BundleError: no such file, not JSON, a missing, unknown or ill-typed field, or a format
-            newer than this hfbio.
+        BundleError: no such file, not JSON, a missing, unknown or ill-typed field, a value out of
+            range, a kind that this hfbio does not know, or a format newer than this hfbio.
     """
     path = folder / MANIFEST
-    raw = _read_json(path)
-    if not isinstance(raw, dict):
-        raise BundleError(f"{path} must hold an object, got {type(raw).__name__}")
-    if raw.get("format") != FORMAT:
+    if not path.is_file():
+        raise BundleError(
+            f"{folder} holds no {MANIFEST}; give a folder that `hfbio finetune` wrote"
+        )
+    raw = read_object(path)
+    if type(raw.get("format")) is not int or raw["format"] != FORMAT:
         raise BundleError(
             f"{path} has format {raw.get('format')!r:.80}; this hfbio reads format {FORMAT}"
         )
@@ -66,23 +97,16 @@ def read_manifest(folder: Path) -> Manifest:
             f"{path}: missing fields {sorted(fields - set(raw))}, "
             f"unknown fields {sorted(set(raw) - fields)!s:.200}"
         )
-    for name in ("base", "family", "base_license", "method", "scheme", "layout"):
-        if not isinstance(raw[name], str):
-            raise BundleError(f"{path}: {name} must be a string, got {raw[name]!r:.80}")
-    if not isinstance(raw["base_revision"], str | None):
-        revision = raw["base_revision"]
-        raise BundleError(f"{path}: base_revision must be a string or null, got {revision!r:.80}")
-    parts = raw["base"].split("/")
-    if len(parts) > 2 or not {"", ".", ".."}.isdisjoint(parts) or "\\" in raw["base"]:
-        raise BundleError(
-            f"{path}: base must be an alias, a folder's name or a Hub id, never a path; "
-            f"got {raw['base']!r:.80}"
-        )
     for name in ("objective", "tags", "lengths", "sampler", "data", "training", "versions"):
         if not isinstance(raw[name], dict):
             raise BundleError(f"{path}: {name} must be an object, got {raw[name]!r:.80}")
-    if not isinstance(raw["objective"].get("kind"), str):
-        raise BundleError(f"{path}: objective must name its kind, got {raw['objective']!r:.80}")
+    _require_known(path, "family", raw["family"], FAMILIES)
+    _require_known(path, "method", raw["method"], METHODS)
+    _require_known(path, "scheme", raw["scheme"], SCHEMES)
+    _require_known(path, "layout", raw["layout"], LAYOUTS)
+    _check_base(path, raw)
+    _check_texts(path, raw)
+    _check_objective(path, raw["objective"], raw["family"])
     tags = _read_tags(raw["tags"], path)
     _check_lengths(raw["lengths"], tags, path)
     return Manifest(**{**raw, "tags": tags})
@@ -95,21 +119,65 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     os.replace(temporary, path)
 
 
-def _read_json(path: Path) -> Any:
-    if not path.is_file():
+def _require_known(path: Path, name: str, value: Any, known: Any) -> None:
+    if not isinstance(value, str) or value not in known:
         raise BundleError(
-            f"{path.parent} holds no {MANIFEST}; give a folder that `hfbio finetune` wrote"
+            f"{path}: {name} must be one of {', '.join(known)}, got {value!r:.80}; "
+            "a later hfbio may know it"
         )
-    if path.stat().st_size > MAX_BYTES:
-        raise BundleError(f"{path} is larger than {MAX_BYTES:,} bytes, which none should be")
+
+
+def _check_base(path: Path, raw: Mapping[str, Any]) -> None:
+    base, revision = raw["base"], raw["base_revision"]
+    if not isinstance(base, str) or not (
+        _HUB_ID.fullmatch(base)
+        if "/" in base
+        else 0 < len(base) <= 255 and base not in (".", "..") and "\\" not in base
+    ):
+        raise BundleError(
+            f"{path}: base must be an alias, a folder's name or a Hub id, never a path; "
+            f"got {base!r:.80}"
+        )
+    if revision is not None and not (isinstance(revision, str) and _COMMIT.fullmatch(revision)):
+        raise BundleError(
+            f"{path}: base_revision must be a commit of 40 digits or null, got {revision!r:.80}"
+        )
+    known = find(base)
+    if revision and ("/" not in base if known is None else known.source != "hub"):
+        raise BundleError(
+            f"{path}: base_revision is {revision}, but {base!r:.80} is not on the Hub"
+        )
+    if known and known.model_type != raw["family"]:
+        raise BundleError(f"{path}: family is {raw['family']!r}; {base} is {known.model_type!r}")
+
+
+def _check_texts(path: Path, raw: Mapping[str, Any]) -> None:
+    licence = raw["base_license"]
+    if not isinstance(licence, str) or not _LICENCE.fullmatch(licence):
+        raise BundleError(f"{path}: base_license must be a short name, got {licence!r:.80}")
+    for package, version in raw["versions"].items():
+        if not _PACKAGE.fullmatch(package) or not (
+            isinstance(version, str) and _VERSION.fullmatch(version)
+        ):
+            raise BundleError(f"{path}: versions holds {package!r:.80}: {version!r:.80}")
+
+
+def _check_objective(path: Path, raw: Mapping[str, Any], family: str) -> None:
+    _require_known(path, "kind of objective", raw.get("kind"), OBJECTIVES)
+    if raw["kind"] not in FAMILIES[family].objectives:
+        raise BundleError(f"{path}: objective {raw['kind']!r} does not serve family {family!r}")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:  # also bad UTF-8, numbers or lists without end
-        raise BundleError(f"{path} is not JSON: {error}") from None
+        build_objective(raw["kind"], {name: raw[name] for name in raw if name != "kind"})
+    except SettingError as error:
+        raise BundleError(f"{path}: {error!s:.200}") from None
 
 
 def _read_tags(raw: Mapping[str, Any], path: Path) -> Tags:
     try:
+        if set(raw) != {"style", "values", "seen"}:
+            raise ValueError(f"they must hold style, values and seen, not {sorted(raw)!s:.200}")
+        if unknown := sorted(set(raw["values"]) - set(TAG_FIELDS)):
+            raise ValueError(f"{unknown[0]!r:.80} is not one of {', '.join(TAG_FIELDS)}")
         if raw["style"] not in ("composite", "prefix"):
             raise ValueError(f"style {raw['style']!r:.80}")
         values = {name: tuple(_texts(vs)) for name, vs in raw["values"].items()}
@@ -136,7 +204,7 @@ def _check_lengths(raw: Mapping[str, Any], tags: Tags, path: Path) -> None:
         if not isinstance(counts, dict) or not counts:
             raise BundleError(f"{path}: lengths of {row!r:.80} must be an object of counts")
         for length, count in counts.items():
-            if not re.fullmatch("[0-9]{1,6}", length) or type(count) is not int or count < 1:
+            if not (_LENGTH.fullmatch(length) and type(count) is int and 1 <= count <= _MAX_COUNT):
                 raise BundleError(
                     f"{path}: lengths of {row!r:.80} has {length!r:.80}: {count!r:.80}, not a "
                     "number of residues and how often it was seen"

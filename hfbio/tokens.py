@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 import torch
 from torch import Tensor
@@ -13,7 +14,12 @@ from hfbio.alphabet import AMBIGUOUS, RESIDUES
 from hfbio.errors import SequenceError, SettingError
 
 WILDCARD = "*"
-_RESERVED = frozenset("|[]" + WILDCARD)  # what tag tokens are spelled with
+MAX_TAGS: Final = 4096
+"""Most tokens that tags may add: a vocabulary of residues needs no more, and each is a row."""
+
+# Free of what tag tokens are spelled with, of markup and of all blanks but the space.
+_VALUE: Final = re.compile(r"[\w(](?:[\w .,:/+()-]{0,62}[\w.+)-])?")
+_FIELD: Final = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
 @dataclass(frozen=True)
@@ -103,16 +109,34 @@ class Tags:
 
     def __post_init__(self) -> None:
         for name, vs in self.values.items():
+            if not _FIELD.fullmatch(name):
+                raise SettingError(
+                    f"{name!r:.80} cannot be the name of a tag; write it like v_family"
+                )
             for value in vs:
-                if not value or _RESERVED & set(value) or not value.isprintable():
+                if not _VALUE.fullmatch(value):
                     raise SettingError(
-                        f"tag {name!r} has the value {value!r}; a value must not be empty nor hold "
-                        f"{' '.join(sorted(_RESERVED))} or invisible characters"
+                        f"tag {name!r} has the value {value!r:.80}; a value is made of at most 64 "
+                        "letters, digits, spaces and signs of . , : / + - _ ( )"
                     )
-        options = [vs if len(vs) == 1 else (*vs, WILDCARD) for vs in self.values.values()]
+        n_most = len(self.seen) * 2 ** len(self.values)  # tokens, before duplicates are dropped
+        if max(sum(map(len, self.values.values())), n_most) > 16 * MAX_TAGS:
+            raise SettingError(
+                f"tags of {len(self.seen):,} combinations are too many; use fewer fields or values"
+            )
+        options = [
+            frozenset(vs if len(vs) == 1 else (*vs, WILDCARD)) for vs in self.values.values()
+        ]
         for row in self.seen:
             if len(row) != len(options) or any(v not in vs for v, vs in zip(row, options)):
-                raise ValueError(f"the combination {row} does not fit the values {self.values}")
+                raise ValueError(
+                    f"the combination {row!s:.80} does not fit the values {self.values!s:.200}"
+                )
+        if len(self.tokens()) > MAX_TAGS:
+            raise SettingError(
+                f"tags would add {len(self.tokens()):,} tokens, more than {MAX_TAGS:,}; use fewer "
+                "fields or values"
+            )
 
     @property
     def fields(self) -> tuple[str, ...]:

@@ -6,7 +6,15 @@ import os
 
 import pytest
 
-from hfbio.bundle import FORMAT, MANIFEST, MAX_BYTES, Manifest, read_manifest, write_manifest
+from hfbio.bundle import (
+    FORMAT,
+    MANIFEST,
+    MAX_BYTES,
+    TAG_FIELDS,
+    Manifest,
+    read_manifest,
+    write_manifest,
+)
 from hfbio.errors import BundleError
 from hfbio.tokens import Tags
 
@@ -139,13 +147,15 @@ def test_a_base_that_is_a_path_is_refused(tmp_path, raw, base):
 
 @pytest.mark.parametrize("base", ["sapiens-vh", "facebook/esm2_t6_8M_UR50D", "my model (2)"])
 def test_an_alias_a_hub_id_and_a_folders_name_are_bases(tmp_path, raw, base):
-    (tmp_path / MANIFEST).write_text(json.dumps({**raw, "base": base}))
+    family = "esm" if "esm2" in base else "roberta"
+    (tmp_path / MANIFEST).write_text(json.dumps({**raw, "base": base, "family": family}))
     assert read_manifest(tmp_path).base == base
 
 
-@pytest.mark.parametrize("objective", [{}, {"kind": 3}, {"kind": ["mlm"]}])
-def test_an_objective_must_name_its_kind(tmp_path, raw, objective):
-    assert "objective must name its kind" in refusal(tmp_path, {**raw, "objective": objective})
+@pytest.mark.parametrize("objective", [{}, {"kind": 3}, {"kind": ["mlm"]}, {"kind": "clm"}])
+def test_an_objective_must_name_a_known_kind(tmp_path, raw, objective):
+    message = refusal(tmp_path, {**raw, "objective": objective})
+    assert "kind of objective must be one of mlm, diffusion" in message
 
 
 @pytest.mark.parametrize(
@@ -196,3 +206,14 @@ def test_tags_must_be_whole(tmp_path, raw, missing):
 )
 def test_lengths_that_no_chain_can_be_drawn_from_are_refused(tmp_path, raw, lengths):
     assert "lengths" in refusal(tmp_path, {**raw, "lengths": lengths})
+
+
+def test_tags_of_every_kind_that_training_knows_are_read(tmp_path, raw):
+    from hfbio.train.config import TAG_FIELDS as TRAINED
+
+    assert set(TAG_FIELDS) == set(TRAINED)
+    values = {"locus": ["IGH"], "species": ["rhesus monkey"], "v_family": ["IGHV3"]}
+    row = [vs[0] for vs in values.values()]
+    raw |= {"tags": {"style": "composite", "values": values, "seen": [row]}}
+    (tmp_path / MANIFEST).write_text(json.dumps({**raw, "lengths": {"|".join(row): {"120": 1}}}))
+    assert read_manifest(tmp_path).tags.tokens() == ["[IGH|rhesus monkey|IGHV3]"]

@@ -268,14 +268,33 @@ def test_pickled_adapters_are_not_read(base, tmp_path):
 
 @pytest.mark.parametrize("base", ["sapiens-vh"], indirect=True)
 def test_a_target_that_matches_nothing_is_refused(base):
-    with pytest.raises(SettingError, match="matches no linear layer of sapiens-vh"):
-        attach(base(), AdapterConfig(target="q_proj"))
-    with pytest.raises(SettingError, match="not a regular expression"):
-        attach(base(), AdapterConfig(target="("))
+    for target, message in [
+        ("q_proj", "with sapiens-vh: it matches no linear layer; layers are called"),
+        ("all-linear", "matches no linear layer"),  # a word that peft knows
+        ("(", "not a regular expression"),
+        (r"a)|(?:.*query", "not a regular expression"),
+        (r"(?!.*key).*query", "not a regular expression that RE2 reads"),
+        (r".*layer\.0\..*LayerNorm|.*query", "LayerNorm, which is no linear layer"),
+    ]:
+        with pytest.raises(SettingError, match=message):
+            attach(base(), AdapterConfig(target=target))
+
+
+@pytest.mark.parametrize("base", ["sapiens-vh"], indirect=True)
+def test_modules_trained_in_full_are_there_and_lie_apart(base):
+    for endings, message in [
+        (("norm_1",), "no module has a name that ends in 'norm_1'"),
+        (("",), "is not the end"),
+        (("output", "dense"), "lies in .* which is trained in full as well"),
+    ]:
+        with pytest.raises(SettingError, match=message):
+            attach(base(), AdapterConfig(modules_to_save=endings))
 
 
 @pytest.mark.parametrize(
-    "settings", [{"r": 0}, {"lora_alpha": 0}, {"lora_dropout": 1.0}, {"method": "ia3"}]
+    "settings",
+    [{"r": 0}, {"r": 1025}, {"lora_alpha": 0}, {"lora_dropout": 1.0}, {"method": "ia3"}],
+    ids=str,
 )
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(ValueError, match=str(next(iter(settings)))):

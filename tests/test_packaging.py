@@ -165,6 +165,13 @@ def test_importing_hfbio_imports_nothing_heavy():
     assert not {"torch", "transformers", "peft", "datasets", "numpy"} & set(listed)
 
 
+def test_the_table_of_bases_imports_nothing_heavy():
+    script = "import sys, hfbio.models.catalogue as c; list(c.table()); print(*sys.modules)"
+    listed = run(sys.executable, "-c", script).split()
+    assert "hfbio.models.catalogue" in listed
+    assert not {"torch", "transformers", "peft", "datasets", "numpy", "pyarrow"} & set(listed)
+
+
 def test_every_import_is_a_declared_dependency():
     declared = {"hfbio", *(canonicalize_name(r.name) for r in core_and_extras())}
     owners = packages_distributions()

@@ -183,10 +183,26 @@ def test_a_field_that_no_row_knows_is_refused():
 
 
 # `[a|b]` could be one field or two, `*` reads as unknown, and brackets end a token.
-@pytest.mark.parametrize("value", ["a|b", "*", "a*", "[CLS", "x]", "a\nb", "a\0"])
+@pytest.mark.parametrize("value", ["a|b", "*", "a*", "[CLS", "x]", "a\nb", "a\0", " a", "<b>"])
 def test_values_that_would_read_as_another_tag_are_refused(value):
     with pytest.raises(SettingError, match="'species' has the value"):
         Tags.from_rows("composite", {"species": ["human", value]})
+
+
+def test_values_as_repertoire_files_have_them_are_tags():
+    values = [
+        "IGHV3",
+        "rhesus monkey",
+        "mouse (BALB/c)",
+        "IGHV1/OR15-1",
+        "Ä1",
+    ]
+    assert len(Tags.from_rows("prefix", {"species": values}).tokens()) == 5
+
+
+def test_more_tags_than_any_data_has_are_refused():
+    with pytest.raises(SettingError, match=r"5,001 tokens, more than 4,096"):
+        Tags.from_rows("composite", {"v_family": [f"v{i}" for i in range(5_000)]})
 
 
 def test_combinations_that_do_not_fit_the_values_are_refused():

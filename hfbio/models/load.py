@@ -106,6 +106,7 @@ def load_base(
 
     config, commit = _read_config(name, location, revision)
     family = _family(name, config)
+    _require_plain(name, location, commit, config)
     try:
         if base and base.source == "package":
             tokenizer = antiberty.build_tokenizer()
@@ -120,11 +121,37 @@ def load_base(
         raise UnknownModel(f"{name}: its files cannot be loaded: {error}") from error
     missing, unexpected = report["missing_keys"], report["unexpected_keys"]
     verify.check_weights(name, missing, unexpected, family=family)
+    return assemble(
+        model,
+        tokenizer,
+        family,
+        name=base.reference if base else (name if on_hub else Path(location).resolve().name),
+        revision=commit if on_hub else None,
+        licence=base.licence if base else "",
+        loci=base.loci if base else (),
+        check_loss=check_loss,
+    )
+
+
+def assemble(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    family: Family,
+    *,
+    name: str,
+    revision: str | None,
+    licence: str,
+    loci: tuple[Locus, ...] = (),
+    check_loss: bool = True,
+) -> LoadedBase:
+    """A model whose weights are complete, and its tokenizer, as a base that passed its checks.
+
+    Raises:
+        UnknownModel: they do not belong together.
+    """
     token_map = verify.read_tokens(name, tokenizer, model.get_output_embeddings().out_features)
     model.eval()
-    reference = base.reference if base else (name if on_hub else Path(location).resolve().name)
-    model.config._name_or_path = reference  # else a local path would travel with what is saved
-    loci = base.loci if base else ()
+    model.config._name_or_path = name  # else a local path would travel with what is saved
     if check_loss:
         verify.check_loss(name, model, token_map, loci)
     return LoadedBase(
@@ -132,9 +159,9 @@ def load_base(
         tokenizer=tokenizer,
         token_map=token_map,
         family=family,
-        name=reference,
-        revision=commit if on_hub else None,
-        licence=base.licence if base else "",
+        name=name,
+        revision=revision,
+        licence=licence,
         loci=loci,
         max_residues=family.max_residues(model.config),
     )
@@ -184,6 +211,28 @@ def _read_config(
         ) from error
     # The cache keeps each file at snapshots/<commit>/; transformers 5 no longer tells the commit.
     return json.loads(file.read_text(encoding="utf-8")), file.parent.name
+
+
+def _require_plain(name: str, location: str, commit: str | None, config: dict[str, Any]) -> None:
+    """Nothing beside the weights that transformers would load, import or download by itself."""
+    if "quantization_config" in config or any("attn_impl" in key for key in config):
+        raise UnknownModel(
+            f"{name}: config.json asks for quantization or kernels of its own; hfbio reads plain "
+            "weights in full precision"
+        )
+    if Path(location).is_dir():
+        adapted = _is_adapter(Path(location))
+    else:
+        try:
+            hf_hub_download(location, "adapter_config.json", revision=commit)
+            adapted = True
+        except OSError:
+            adapted = False
+    if adapted:
+        raise UnknownModel(
+            f"{name} holds adapter_config.json beside config.json, which would change the model; "
+            "name the base itself, or a bundle with hfbio.json"
+        )
 
 
 def _family(name: str, config: dict[str, Any]) -> Family:

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import copy
-import json
 import re
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Final, Literal
 
 import torch
-from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from peft import (
+    LoraConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    set_peft_model_state_dict,
+)
 from transformers import PreTrainedModel
 
 from hfbio.errors import AdapterMismatch, BundleError, SettingError
+from hfbio.models.adapter_file import ADAPTER_CONFIG, MAX_ALPHA, MAX_RANK, read_adapter_file
+from hfbio.models.full_file import CONFIG, FULL_WEIGHTS, read_full, require_same_shape
 from hfbio.models.load import LoadedBase
-from hfbio.models.verify import check_weights
+from hfbio.models.targets import matching_layers, modules_ending
+from hfbio.models.untrusted import read_header, read_tensors
 
-ADAPTER_CONFIG = "adapter_config.json"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
-FULL_WEIGHTS = "model.safetensors"
+ADAPTER_WEIGHTS: Final = "adapter_model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -30,8 +34,8 @@ class AdapterConfig:
     """How a base is adapted."""
 
     method: Literal["lora", "dora", "full"] = "lora"  # full: every weight; the rest is unused
-    r: int = 16  # rank, >= 1; weights trained grow in proportion
-    lora_alpha: int = 32  # > 0; the update is scaled by alpha / r
+    r: int = 16  # rank, in [1, 1024]; weights trained grow in proportion
+    lora_alpha: int = 32  # in [1, 1e6]; the update is scaled by alpha / r
     lora_dropout: float = 0.0  # in [0, 1); equality across batch layouts needs 0
     target: str = "all"  # every linear layer of the encoder, or a regex of whole module names
     modules_to_save: tuple[str, ...] = ()  # name endings of modules trained in full, such as norms
@@ -40,10 +44,10 @@ class AdapterConfig:
     def __post_init__(self) -> None:
         if self.method not in ("lora", "dora", "full"):
             raise ValueError(f"method must be lora, dora or full, got {self.method!r}")
-        if self.r < 1:
-            raise ValueError(f"r must be at least 1, got {self.r}")
-        if self.lora_alpha <= 0:
-            raise ValueError(f"lora_alpha must be positive, got {self.lora_alpha}")
+        if not 1 <= self.r <= MAX_RANK:
+            raise ValueError(f"r must be in [1, {MAX_RANK}], got {self.r}")
+        if not 1 <= self.lora_alpha <= MAX_ALPHA:
+            raise ValueError(f"lora_alpha must be in [1, {MAX_ALPHA}], got {self.lora_alpha}")
         if not 0 <= self.lora_dropout < 1:
             raise ValueError(f"lora_dropout must be in [0, 1), got {self.lora_dropout}")
 
@@ -65,8 +69,8 @@ def attach(
         rng: source of the initial values; torch's global generator if ``None``.
 
     Raises:
-        SettingError: ``target`` is not a regex or matches no linear layer, or an entry of
-            ``modules_to_save`` is the end of no module's name.
+        SettingError: ``target`` is not a regex that both Python and RE2 read, or does not match
+            linear layers; or an entry of ``modules_to_save`` is the end of no module's name.
     """
     if config.method == "full":
         return loaded.model.requires_grad_(True)
@@ -122,19 +126,27 @@ def restore(
     Returns:
         The model in evaluation mode, on the device of the base.
 
+    Nothing in ``folder`` is trusted: settings are checked one by one, and the names, shapes and
+    types of all weights are compared with what the base needs before any is read.
+
     Raises:
-        BundleError: no weights in ``folder``.
-        AdapterMismatch: trained on another base, another commit of it, or with other tags.
+        BundleError: no weights in ``folder``, or a file that hfbio would not have written.
+        AdapterMismatch: trained on another base, another commit of it, or with other tags; or
+            weights that do not fit the base.
         UnknownModel: after full fine-tuning, weights that are incomplete.
     """
     folder = Path(folder)
     if folder.joinpath(ADAPTER_CONFIG).is_file():
         model = _restore_adapter(loaded, folder, trainable)
     elif folder.joinpath(FULL_WEIGHTS).is_file():
-        model = _restore_full(loaded, folder)
-        model.requires_grad_(trainable)
+        require_same_shape(folder / CONFIG, loaded)
+        model = read_full(folder / FULL_WEIGHTS, loaded.model, loaded.family)
+        model = model.to(loaded.model.device).requires_grad_(trainable)
     else:
-        raise BundleError(f"{folder} holds neither {ADAPTER_CONFIG} nor {FULL_WEIGHTS}")
+        raise BundleError(
+            f"{folder} holds neither {ADAPTER_CONFIG} nor {FULL_WEIGHTS}; pickled weights are not "
+            "read"
+        )
     return model.eval()
 
 
@@ -142,87 +154,65 @@ def _restore_adapter(loaded: LoadedBase, folder: Path, trainable: bool) -> PeftM
     weights = folder / ADAPTER_WEIGHTS
     if not weights.is_file():
         raise BundleError(f"{folder} holds no {ADAPTER_WEIGHTS}; pickled weights are not read")
-    recorded = json.loads(folder.joinpath(ADAPTER_CONFIG).read_text(encoding="utf-8"))
-    _require_base(loaded, folder, recorded)
-    saved = load_file(weights)
+    adapter = read_adapter_file(folder, loaded)
+    header = read_header(weights)
+    adapter.require_low_rank(header, loaded)
+    embedding = tuple(loaded.model.get_input_embeddings().weight.shape)
+    config = adapter.config(trainable=trainable)
     try:
-        model = PeftModel.from_pretrained(loaded.model, str(folder), is_trainable=trainable)
-    except RuntimeError as error:  # peft reports other shapes so
-        raise AdapterMismatch(f"{folder} does not fit {loaded.name}: {error}") from error
+        with torch.random.fork_rng(devices=[]):  # peft draws values that are replaced below
+            model = PeftModel(loaded.model, config)
+    except (ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
+        raise AdapterMismatch(f"{adapter.path} does not fit {loaded.name}: {error}") from None
     _keep_output_layer(model)
+    own = {
+        name: tuple(weight.shape)
+        for name, weight in get_peft_model_state_dict(model, save_embedding_layers=False).items()
+    }
     # Where peft can read the base's config it also saves the grown embedding, which is no news.
-    own = get_peft_model_state_dict(model, save_embedding_layers=False)
-    shape = loaded.model.get_input_embeddings().weight.shape
     frozen = {
         name
         for name, weight in model.named_parameters(remove_duplicate=False)
-        if weight.shape == shape and not weight.requires_grad
+        if tuple(weight.shape) == embedding and not weight.requires_grad
     }
-    news = {k: v for k, v in saved.items() if k in own or k not in frozen}
-    _require_keys(folder, news, own)
+    known = own | dict.fromkeys(frozen - set(own), embedding)
+    wrong = (set(own) - set(header)) | {
+        name for name, entry in header.items() if known.get(name) != entry.shape
+    }
+    _require_none(folder, wrong)
+    set_peft_model_state_dict(model, read_tensors(weights, own))
+    config.target_modules = adapter.target  # so that saving it again writes the same file
     return model
 
 
-def _restore_full(loaded: LoadedBase, folder: Path) -> PreTrainedModel:
-    # By transformers, not by load_state_dict: it writes some names (ESM's) other than it has them.
-    model, report = type(loaded.model).from_pretrained(
-        folder, dtype=loaded.model.dtype, use_safetensors=True, output_loading_info=True
-    )
-    _require_keys(folder, model.state_dict(), loaded.model.state_dict())
-    check_weights(
-        str(folder), report["missing_keys"], report["unexpected_keys"], family=loaded.family
-    )
-    return model.to(loaded.model.device)
-
-
-def _require_base(loaded: LoadedBase, folder: Path, recorded: dict[str, Any]) -> None:
-    name, commit = recorded.get("base_model_name_or_path"), recorded.get("revision")
-    if name != loaded.name:
-        raise AdapterMismatch(f"{folder} was trained on {name}, not on {loaded.name}")
-    if commit and loaded.revision and commit != loaded.revision:
-        raise AdapterMismatch(
-            f"{folder} was trained on {name} at {commit}, this is {loaded.revision}; "
-            "load the base with that revision"
-        )
-    rows = (recorded.get("trainable_token_indices") or {}).values()
-    if sorted(i for ids in rows for i in ids) != sorted(loaded.trained_rows):
-        raise AdapterMismatch(
-            f"{folder} was trained with other tags than the {len(loaded.tag_ids)} of this base"
-        )
-
-
-def _require_keys(folder: Path, saved: dict[str, Tensor], own: dict[str, Tensor]) -> None:
-    wrong = sorted(
-        set(saved) ^ set(own) | {k for k in saved if k in own and saved[k].shape != own[k].shape}
-    )
+def _require_none(folder: Path, wrong: Collection[str]) -> None:
     if wrong:
         raise AdapterMismatch(
             f"{folder}: {len(wrong)} weights are missing, unknown or of another shape: "
-            + ", ".join(wrong[:20])
+            + ", ".join(f"{name:.100}" for name in sorted(wrong)[:5])
         )
 
 
 def _require_match(loaded: LoadedBase, target: str) -> None:
     try:
-        pattern = re.compile(target)
-    except re.error as error:
-        raise SettingError(f"target {target!r} is not a regular expression: {error}") from error
-    layers = [n for n, m in loaded.model.named_modules() if isinstance(m, nn.Linear)]
-    if not any(pattern.fullmatch(name) for name in layers):
+        found = matching_layers(loaded.model, target)
+        names = [name for name, _ in loaded.model.named_modules() if re.fullmatch(target, name)]
+    except (ValueError, re.error) as error:
         raise SettingError(
-            f"target {target!r} matches no linear layer of {loaded.name}; layers are called "
-            f"{layers[0]}, ..., {layers[-1]}"
+            f"target {target!r} cannot be used with {loaded.name}: {error}"
+        ) from None
+    if set(found) != set(names) - {""}:
+        raise SettingError(
+            f"target {target!r} means other layers to Python's re than to RE2, which reads it "
+            "back; write it with plain alternatives"
         )
 
 
-def _require_modules(loaded: LoadedBase, endings: Sequence[str]) -> None:
-    names = [name for name, _ in loaded.model.named_modules()]
-    for ending in endings:
-        if not any(name.endswith(ending) for name in names):
-            raise SettingError(
-                f"modules_to_save: no module of {loaded.name} has a name that ends in {ending!r}; "
-                f"the last ones are called {', '.join(names[-5:])}"
-            )
+def _require_modules(loaded: LoadedBase, endings: Collection[str]) -> None:
+    try:
+        modules_ending(loaded.model, list(endings))
+    except ValueError as error:
+        raise SettingError(f"modules_to_save of {loaded.name}: {error}") from None
 
 
 def _keep_output_layer(model: PeftModel) -> None:

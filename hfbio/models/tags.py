@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 
-from hfbio.errors import SettingError
+from hfbio.errors import AdapterMismatch, SettingError
 from hfbio.models import rows
 from hfbio.models.load import LoadedBase
 from hfbio.tokens import Tags
@@ -39,10 +39,7 @@ def add_tags(loaded: LoadedBase, tags: Tags) -> LoadedBase:
     tokens = tags.tokens()
     if not tokens:
         return loaded
-    if tags.style != loaded.tag_style:
-        raise SettingError(
-            f"{loaded.name} takes tags of style {loaded.tag_style!r}, got {tags.style!r}"
-        )
+    _require_style(loaded, tags)
     if taken := sorted(set(tokens) & set(loaded.tokenizer.get_vocab())):
         raise SettingError(f"{loaded.name} already has a token {taken[0]!r}; rename that tag value")
     tokenizer = copy.deepcopy(loaded.tokenizer)
@@ -58,3 +55,39 @@ def add_tags(loaded: LoadedBase, tags: Tags) -> LoadedBase:
         token_map=dataclasses.replace(loaded.token_map, vocab_size=size),
         tag_ids=tag_ids,
     )
+
+
+def recognise_tags(loaded: LoadedBase, tags: Tags) -> LoadedBase:
+    """The model with its ``tag_ids`` known, where `add_tags` was done before it was saved.
+
+    Args:
+        loaded: neither its model nor its tokenizer is changed.
+        tags: as `add_tags` was given.
+
+    Raises:
+        AdapterMismatch: the tokenizer lacks one of them.
+        SettingError: the other style, as in `add_tags`.
+    """
+    tokens = tags.tokens()
+    if not tokens:
+        return loaded
+    _require_style(loaded, tags)
+    rows = loaded.token_map.vocab_size
+    vocabulary = {token: i for token, i in loaded.tokenizer.get_vocab().items() if i < rows}
+    if lacking := sorted(set(tokens) - set(vocabulary)):
+        raise AdapterMismatch(
+            f"{loaded.name}: its tokenizer has no token {lacking[0]!r:.80} for a tag; the model "
+            "was saved with other tags"
+        )
+    tag_ids = tuple(vocabulary[token] for token in tokens)
+    others = {loaded.token_map.start_id, loaded.token_map.stop_id, *loaded.token_map.residue_ids}
+    if len(set(tag_ids) - others) != len(tokens):
+        raise AdapterMismatch(f"{loaded.name}: its tokenizer gives a tag the id of another token")
+    return dataclasses.replace(loaded, tag_ids=tag_ids)
+
+
+def _require_style(loaded: LoadedBase, tags: Tags) -> None:
+    if tags.style != loaded.tag_style:
+        raise SettingError(
+            f"{loaded.name} takes tags of style {loaded.tag_style!r}, got {tags.style!r}"
+        )

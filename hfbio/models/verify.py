@@ -109,15 +109,17 @@ def check_loss(name: str, model: nn.Module, tokens: TokenMap, loci: Collection[L
     Args:
         name: for the message.
         model: in evaluation mode; not changed.
-        tokens: what its ids mean; needs a mask token.
+        tokens: what its ids mean.
         loci: chains the model was trained on; empty for unknown.
 
     Returns:
         Nats per residue.
 
     Raises:
-        UnknownModel: not below ln 20 = 2.9957.
+        UnknownModel: not below ln 20 = 2.9957, or no mask token.
     """
+    if tokens.mask_id is None:
+        raise UnknownModel(f"{name}: its tokenizer has no mask token, and hfbio hides residues")
     chains = {Locus.IGH: TRASTUZUMAB_VH, Locus.IGK: TRASTUZUMAB_VL}
     tried = [chain for locus, chain in chains.items() if locus in (loci or chains)]
     nats = min(masked_nats(model, tokens, chain) for chain in tried)

@@ -1,25 +1,20 @@
-"""`hfbio.load`: a base or a bundle, ready to sample and score. Trains nothing, pushes nothing."""
+"""A model ready to sample and score. Trains nothing, pushes nothing, and does not load itself."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
-import torch
-from huggingface_hub import hf_hub_download, snapshot_download
 from torch import nn
 
-from hfbio.bundle import MANIFEST, Manifest, read_manifest
+from hfbio.bundle import Manifest
 from hfbio.data import Fault, Reject
 from hfbio.data.encode import encode_described
 from hfbio.data.groups import clone_groups
-from hfbio.errors import AdapterMismatch, DataError, SequenceError, SettingError
-from hfbio.models import LoadedBase, add_tags, for_objective, load_base, restore
-from hfbio.models.catalogue import find
+from hfbio.errors import DataError, SequenceError
+from hfbio.models import LoadedBase
 from hfbio.record import REGIONS, AntibodyRecord
 from hfbio.sample import Reach, Request, State, Unmask, build, generate, templates
 from hfbio.score.assess import Contender, measure_baselines, measure_model
@@ -48,7 +43,7 @@ class AntibodyModel:
         base: LoadedBase,
         model: nn.Module,
         manifest: Manifest | None,
-        base_location: str | None = None,
+        load_untuned: Callable[[], LoadedBase] | None = None,
     ) -> None:
         """Use `hfbio.load` instead.
 
@@ -56,12 +51,13 @@ class AntibodyModel:
             base: with the tag tokens added.
             model: the network to run: ``base.model``, or the adapted one.
             manifest: of the bundle; ``None`` for a bare base.
-            base_location: where the base was found, if not by the name in the manifest.
+            load_untuned: loads the base of a bundle afresh, to compare with; ``None`` where there
+                is none: a bare base, or a tuned model whose base nobody else has.
         """
         self.base = base
         self.model = model.eval()
         self.manifest = manifest
-        self._base_location = base_location
+        self._load_untuned = load_untuned
         self.tags = manifest.tags if manifest else Tags()
         self.prompt = base.prompt(self.tags)
 
@@ -188,7 +184,7 @@ class AntibodyModel:
         seed: int = 0,
         batch_size: int = 64,
     ) -> dict[str, Any]:
-        """Held-out metrics of this model, beside its base if it is a bundle.
+        """Held-out metrics of this model, beside its base where it has one to compare with.
 
         Args:
             records: numbered chains that training never saw.
@@ -209,28 +205,20 @@ class AntibodyModel:
         for record in records:
             self._require_readable(record)
         settings: dict[str, Any] = {"draws": draws, "seed": seed}
-        tuned = Contender(self.model, self.base.token_map, self.prompt)
+        own = Contender(self.model, self.base.token_map, self.prompt)
+        own_name = "base" if self.manifest is None else "tuned"
         measured = {}
-        if self.manifest is not None:
-            there = self._base_location
-            plain = for_objective(
-                load_base(
-                    there or self.manifest.base,
-                    revision=None if there else self.manifest.base_revision,
-                ),
-                self.manifest.objective["kind"],
-            )
+        if self._load_untuned is not None:
+            plain = self._load_untuned()
             device = next(self.model.parameters()).device
             untuned = Contender(plain.model.to(device), plain.token_map, plain.prompt(Tags()))
             measured["base"] = measure_model(untuned, records, batch_size=batch_size, **settings)
-        own_name = "base" if self.manifest is None else "tuned"
-        measured[own_name] = measure_model(tuned, records, batch_size=batch_size, **settings)
+        measured[own_name] = measure_model(own, records, batch_size=batch_size, **settings)
         if train:
-            measured |= measure_baselines(train, records, tuned, **settings)
+            measured |= measure_baselines(train, records, own, **settings)
         groups = clone_groups(records)
-        return summarise(
-            measured, groups, compare=("base", "tuned") if "tuned" in measured else None
-        )
+        both = {"base", "tuned"} <= set(measured)
+        return summarise(measured, groups, compare=("base", "tuned") if both else None)
 
     def _require_readable(self, record: AntibodyRecord) -> None:
         if len(record.sequence_aa) > self.base.max_residues:
@@ -238,79 +226,3 @@ class AntibodyModel:
                 f"record {record.sequence_id!r} has {len(record.sequence_aa)} residues; "
                 f"{self.base.name} reads at most {self.base.max_residues}"
             )
-
-
-def load(
-    name: str | Path,
-    *,
-    revision: str | None = None,
-    base: str | None = None,
-    trust_remote_code: bool = False,
-    device: str | torch.device = "cpu",
-) -> AntibodyModel:
-    """A model from a run folder, a Hub repository, a catalogue alias or a plain model folder.
-
-    Of a repository with hfbio.json only JSON, safetensors and vocabulary files are fetched, all
-    from one commit; nothing in it is run.
-
-    Args:
-        name: what to load.
-        revision: branch, tag or commit, for Hub repositories.
-        base: where the base lies, for bundles made on a local folder; it must have the name that
-            hfbio.json records.
-        trust_remote_code: run model code from the Hub.
-        device: where to put the weights.
-
-    Raises:
-        UnknownModel: nothing of that name.
-        BundleError: hfbio.json is missing a field, or is not readable.
-        AdapterMismatch: ``base`` is not the base the adapter was trained on.
-        SettingError: a revision for what is not on the Hub, or a device that is not there.
-    """
-    folder = _find_bundle(str(name), revision)
-    if folder is None:
-        bare = load_base(str(name), revision=revision, trust_remote_code=trust_remote_code)
-        return AntibodyModel(bare, _put(bare.model, device), None)
-    manifest = read_manifest(folder)
-    loaded = load_base(
-        base or manifest.base,
-        revision=None if base else manifest.base_revision,
-        trust_remote_code=trust_remote_code,
-    )
-    if loaded.name != manifest.base:
-        raise AdapterMismatch(f"{folder} was trained on {manifest.base}, not on {loaded.name}")
-    tagged = add_tags(for_objective(loaded, manifest.objective["kind"]), manifest.tags)
-    model = restore(tagged, folder)
-    return AntibodyModel(tagged, _put(model, device), manifest, base)
-
-
-def _find_bundle(name: str, revision: str | None) -> Path | None:
-    """The folder, downloaded if need be, that holds hfbio.json; ``None`` if ``name`` is a base."""
-    folder = Path(name)
-    if (folder / MANIFEST).is_file():
-        if revision is not None:
-            raise SettingError(f"{name} is a folder and has no revision {revision!r}")
-        return folder
-    if folder.is_dir() or find(name) or not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
-        return None
-    try:
-        manifest = Path(hf_hub_download(name, MANIFEST, revision=revision))
-    except OSError:  # a base has none; `load_base` tells of all other reasons
-        return None
-    # The cache keeps each file at snapshots/<commit>/: the branch may move between two calls.
-    return Path(
-        snapshot_download(
-            name,
-            revision=manifest.parent.name,
-            allow_patterns=["*.json", "*.safetensors", "vocab.txt"],
-            ignore_patterns=["*/*"],  # the merged model and the data
-        )
-    )
-
-
-def _put(model: nn.Module, device: str | torch.device) -> nn.Module:
-    try:
-        return model.to(device)
-    except (AssertionError, RuntimeError) as error:  # torch built without it, none there, full
-        reason = str(error).partition("\n")[0]
-        raise SettingError(f"device {str(device)!r} cannot be used: {reason}") from None
