@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hfbio.cli.options import Device, Model
+from hfbio.cli.options import Base, Device, Model
 from hfbio.errors import DataError, SettingError, Shortfall
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ def sample(
         str, typer.Option(help="valid: valid and distinct designs; all: every draw.")
     ] = "valid",
     block_size: Annotated[int, typer.Option("--block_size", help="Designs per network pass.")] = 16,
+    base: Base = None,
     device: Device = "cpu",
 ) -> None:
     """Generate new chains."""
@@ -60,7 +61,7 @@ def sample(
         block_size=block_size,
     )
     records = load_table(reference) if reference else ()
-    loaded = load(model, device=device)
+    loaded = load(model, base=base, device=device)
     sampler = loaded.sampler(order=order, steps=steps, temperature=temperature, top_p=top_p)
     with tqdm(total=num, unit="design", disable=None) as bar:
         designs = loaded.sample(
@@ -81,6 +82,7 @@ def score(
     model: Model,
     source: Annotated[str, typer.Argument(help="FASTA, CSV, AIRR TSV or a table.")],
     output: Annotated[Path, typer.Option(help="Table to write, .csv.")],
+    base: Base = None,
     device: Device = "cpu",
 ) -> None:
     """Masked pseudo-log-likelihood of each chain: nats per residue, perplexity, by region."""
@@ -94,7 +96,7 @@ def score(
 
     numbered, rejects = read_numbered(source)
     _require_some(source, numbered, rejects)
-    loaded = load(model, device=device)
+    loaded = load(model, base=base, device=device)
     records, unread = loaded.readable(numbered, source)
     rejects += unread
     _require_some(source, records, rejects)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hfbio.cli.options import Device, Model
+from hfbio.cli.options import Base, Device, Model
 
 
 def finetune(
@@ -47,6 +47,7 @@ def evaluate(
         Path | None, typer.Option(help="Training table: adds the counting baselines.")
     ] = None,
     draws: Annotated[int, typer.Option(help="Masks per chain.")] = 4,
+    base: Base = None,
     device: Device = "cpu",
 ) -> None:
     """Measure base and tuned model side by side on held-out chains, by region."""
@@ -56,5 +57,5 @@ def evaluate(
 
     records = load_table(table)
     reference = load_table(train) if train else ()
-    metrics = load(model, device=device).evaluate(records, train=reference, draws=draws)
+    metrics = load(model, base=base, device=device).evaluate(records, train=reference, draws=draws)
     typer.echo(write_report(metrics, output_dir))
