@@ -46,3 +46,11 @@ class AntibodyRecord:
         """The residues of region ``name`` (see `REGIONS`); the record must be numbered."""
         i = REGIONS.index(name)
         return self.sequence_aa[self.regions[i] : self.regions[i + 1]]
+
+
+@dataclass(frozen=True, slots=True)
+class ProteinRecord:
+    """A chain of any protein, or a window of one: nothing is known of it but its residues."""
+
+    sequence_id: str
+    sequence_aa: str  # residues, upper case, no gaps

@@ -37,6 +37,24 @@ def finetune(
             typer.echo(publisher.finish(finished.folder))
 
 
+def pretrain(
+    context: typer.Context,
+    recipe: Annotated[str, typer.Argument(help="Name of a shipped recipe, or a YAML file.")],
+) -> None:
+    """Train a new model from nothing by a recipe; flags win over the recipe."""
+    from hfbio.resources import recipe as find_recipe
+
+    path = find_recipe(recipe)
+    from hfbio.report import write_report
+    from hfbio.train import pretrain as run
+    from hfbio.train import read_config
+
+    config = read_config(path, context.args)
+    finished = run(config)
+    if config.process_index == 0:
+        typer.echo(write_report(finished.metrics, finished.folder))
+
+
 def evaluate(
     model: Model,
     table: Annotated[Path, typer.Argument(help="Held-out table (.parquet).")],

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hfbio.errors import SequenceError
-from hfbio.record import AntibodyRecord
+from hfbio.record import AntibodyRecord, ProteinRecord
 from hfbio.tokens import Prompt, Tags, TokenMap
 
 _V_FAMILY = re.compile(r"IG[HKL]V[0-9]+")
@@ -71,6 +71,22 @@ def encode(record: AntibodyRecord, tokens: TokenMap, prefix: Sequence[int]) -> E
     return Example(input_ids=ids, region_ids=region_ids, germline_ids=germline_ids)
 
 
+def encode_protein(record: ProteinRecord, tokens: TokenMap, prefix: Sequence[int]) -> Example:
+    """Encode a chain that has no regions: all of it counts as framework.
+
+    Raises:
+        SequenceError: a letter the model does not know.
+    """
+    try:
+        residues = tokens.encode(record.sequence_aa)
+    except SequenceError as error:
+        raise SequenceError(f"protein {record.sequence_id!r}: {error}") from None
+    ids = torch.cat([torch.tensor(prefix), residues, torch.tensor([tokens.stop_id])])
+    region_ids = torch.full_like(ids, -1)
+    region_ids[len(prefix) : -1] = 0
+    return Example(ids, region_ids, germline_ids=torch.full_like(ids, -1))
+
+
 def encode_described(
     records: Sequence[AntibodyRecord], tokens: TokenMap, prompt: Prompt
 ) -> list[Example]:
@@ -108,8 +124,10 @@ def tag_values(record: AntibodyRecord, fields: Sequence[str]) -> Mapping[str, st
     return {name: record_tag(record, name) for name in fields}
 
 
-def describe(record: AntibodyRecord, tags: Tags) -> dict[str, str]:
-    """The tags of one record: see `Tags.describe`."""
+def describe(record: AntibodyRecord | ProteinRecord, tags: Tags) -> dict[str, str]:
+    """The tags of one record: see `Tags.describe`. A protein has none that may be left open."""
+    if isinstance(record, ProteinRecord):
+        return tags.describe({})
     return tags.describe(tag_values(record, tags.fields))
 
 

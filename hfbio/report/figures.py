@@ -15,6 +15,7 @@ _STYLE = {
     "base": ("#999999", ""),
     "base_calibrated": ("#CC79A7", "\\\\"),
     "tuned": ("#0072B2", ""),
+    "model": ("#0072B2", ""),
     "position": ("#E69F00", "//"),
     "position_family": ("#009E73", ".."),
 }

@@ -9,6 +9,7 @@ LABELS: Final = {
     "base": "base",
     "base_calibrated": "base, calibrated",
     "tuned": "tuned",
+    "model": "model",  # trained from nothing
     "position": "IMGT frequency",
     "position_family": "+ V family",
 }

@@ -2,5 +2,6 @@
 
 from hfbio.train.config import FinetuneConfig, read_config
 from hfbio.train.finetune import Finetuned, finetune
+from hfbio.train.pretrain import pretrain
 
-__all__ = ["FinetuneConfig", "Finetuned", "finetune", "read_config"]
+__all__ = ["FinetuneConfig", "Finetuned", "finetune", "pretrain", "read_config"]

@@ -51,6 +51,22 @@ class FinetuneConfig(TrainingArguments):
         default="",
         metadata={"help": "a split folder, a table, or anything `hfbio data import` reads"},
     )
+    architecture: str = field(
+        default="", metadata={"help": "pretrain a new model of this kind in place of `model`: esm"}
+    )
+    architecture_kwargs: dict | str | None = field(
+        default=None, metadata={"help": "sizes of the new model, JSON"}
+    )
+    sources: dict | str | None = field(
+        default=None,
+        metadata={
+            "help": "source -> how often it is drawn, in place of `data`, JSON; a source "
+            "may also be simulate:SPECIES:LOCUS:NUM or proteins:FILE"
+        },
+    )
+    max_residues: int = field(
+        default=0, metadata={"help": "longest window of a protein; 0: what the model reads"}
+    )
     data_license: str = field(default="unknown", metadata={"help": "licence of the data, SPDX"})
     objective: str = field(default="diffusion", metadata={"help": "mlm or diffusion"})
     # `dict | str | None` is the one spelling that HfArgumentParser reads as JSON text.
@@ -91,8 +107,10 @@ class FinetuneConfig(TrainingArguments):
     # TrainingArguments parses these from JSON when they come from the command line.
     _VALID_DICT_FIELDS = [  # noqa: RUF012 - the parent's name and type
         *TrainingArguments._VALID_DICT_FIELDS,
+        "architecture_kwargs",
         "objective_kwargs",
         "sampler_kwargs",
+        "sources",
     ]
 
     __repr__ = TrainingArguments.__repr__  # hides hub_token; that of a dataclass would show it
@@ -109,10 +127,24 @@ class FinetuneConfig(TrainingArguments):
         # Without the switch, processes on CPUs do not find each other: each trains for itself.
         self.use_cpu |= not torch.accelerator.is_available() or _launched_on_cpu()
         super().__post_init__()
-        if not self.model:
-            raise SettingError("model is not set; name an alias (see `hfbio models`) or a Hub id")
-        if not self.data:
-            raise SettingError("data is not set; name a table, a split folder or a source")
+        if bool(self.model) == bool(self.architecture):
+            raise SettingError(
+                "model is not set; name an alias (see `hfbio models`) or a Hub id"
+                if not self.model
+                else "model and architecture exclude each other: tune a model, or train a new one"
+            )
+        if bool(self.data) == bool(self.sources):
+            raise SettingError(
+                "data is not set; name a table, a split folder or a source"
+                if not self.data
+                else "data and sources exclude each other"
+            )
+        if self.architecture and self.method != "full":
+            raise SettingError(
+                f"a new model is trained whole: set method to full, not {self.method}"
+            )
+        if self.sources and not self.architecture:
+            raise SettingError("sources are for pretraining; to tune a model, name one `data`")
         if unknown := sorted(set(self.tags) - set(TAG_FIELDS)):
             raise SettingError(f"tags {unknown} are not among {', '.join(TAG_FIELDS)}")
         if not 0 <= self.tag_dropout < 1:
@@ -144,6 +176,19 @@ class FinetuneConfig(TrainingArguments):
             raise SettingError(
                 f"hub_strategy must be one of {', '.join(known)}, got {self.hub_strategy!r}"
             )
+
+    def source_weights(self) -> dict[str, float]:
+        """``sources`` as numbers.
+
+        Raises:
+            SettingError: not a mapping of names to numbers.
+        """
+        if not isinstance(self.sources, dict):
+            raise SettingError(f"sources must map names to numbers, got {self.sources!r:.80}")
+        try:
+            return {str(name): float(weight) for name, weight in self.sources.items()}
+        except (TypeError, ValueError) as error:
+            raise SettingError(f"sources must map names to numbers: {error}") from None
 
 
 def read_config(recipe: Path | None, flags: Sequence[str] = ()) -> FinetuneConfig:

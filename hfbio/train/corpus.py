@@ -77,7 +77,9 @@ def prepare(config: FinetuneConfig, base: LoadedBase, *, resumed: bool) -> Corpu
 
 def source_name(data: str) -> str:
     """What cards and hfbio.json call the data: a local source by its name, without its folders."""
-    return data if data.startswith(("hf://", "example:")) else Path(data).name
+    if data.startswith(("hf://", "example:", "simulate:", "proteins:example:")):
+        return data
+    return f"proteins:{Path(data[9:]).name}" if data.startswith("proteins:") else Path(data).name
 
 
 def _make_split(config: FinetuneConfig, folder: Path, resumed: bool) -> None:

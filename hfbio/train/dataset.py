@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from hfbio.data.encode import Corrupted, describe, encode
+from hfbio.data.encode import Corrupted, describe, encode, encode_protein
 from hfbio.objectives import Objective
-from hfbio.record import AntibodyRecord
+from hfbio.record import AntibodyRecord, ProteinRecord
 from hfbio.rng import generator
 from hfbio.tokens import Prompt, TokenMap
 
@@ -24,7 +24,7 @@ class CorruptedChains(Dataset[Corrupted]):
 
     def __init__(
         self,
-        records: Sequence[AntibodyRecord],
+        records: Sequence[AntibodyRecord | ProteinRecord],
         objective: Objective,
         tokens: TokenMap,
         prompt: Prompt,
@@ -63,7 +63,11 @@ class CorruptedChains(Dataset[Corrupted]):
         rng = generator(self._seed, epoch, slot)
         tags = self._prompt.tags
         chosen = tags.drop(describe(record, tags), self._tag_dropout, rng)
-        example = encode(record, self._tokens, self._prompt.ids(chosen))
+        prefix = self._prompt.ids(chosen)
+        if isinstance(record, ProteinRecord):
+            example = encode_protein(record, self._tokens, prefix)
+        else:
+            example = encode(record, self._tokens, prefix)
         return self._objective.corrupt(example, self._tokens, rng)
 
     def _rows(self, epoch: int) -> Tensor:

@@ -50,7 +50,7 @@ def manifest_of(setup: Setup) -> Manifest:
         lengths=lengths_by_tags(corpus.train, setup.tags),
         sampler=dataclasses.asdict(setup.sampler),
         data={
-            "source": source_name(config.data),
+            "source": source_of(config),
             "license": config.data_license,
             "split": corpus.split,
             "train": len(corpus.train),
@@ -89,7 +89,7 @@ def run_metrics(
             "method": config.method,
             "objective": setup.objective.kind,
             "trainable_parameters": trainable_parameters,
-            "data": source_name(config.data),
+            "data": source_of(config),
             "processes": config.world_size,
             "hardware": setup.hardware,
         },
@@ -102,6 +102,12 @@ def run_metrics(
             "log": [row for row in log if "train_runtime" not in row],
         },
     }
+
+
+def source_of(config: FinetuneConfig) -> str:
+    """What cards call the data: without the folders of this machine."""
+    names = list(config.sources) if isinstance(config.sources, dict) else [config.data]
+    return "; ".join(source_name(name) for name in names)
 
 
 def lengths_by_tags(train: tuple[AntibodyRecord, ...], tags: Tags) -> dict[str, dict[str, int]]:

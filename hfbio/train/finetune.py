@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +14,8 @@ from torch import Tensor
 from transformers import TrainerCallback
 
 from hfbio.bundle import write_json, write_manifest
-from hfbio.data.encode import tag_values
 from hfbio.data.groups import clone_groups
 from hfbio.errors import SettingError
-from hfbio.licences import is_non_commercial
 from hfbio.models import (
     AdapterConfig,
     LoadedBase,
@@ -35,17 +31,15 @@ from hfbio.rng import generator
 from hfbio.sample import build as build_sampler
 from hfbio.score.assess import Contender
 from hfbio.score.summary import summarise
-from hfbio.tokens import Tags
 from hfbio.train.config import FinetuneConfig
-from hfbio.train.corpus import Corpus, prepare
-from hfbio.train.dataset import CorruptedChains
-from hfbio.train.facts import Setup, manifest_of, run_metrics
+from hfbio.train.corpus import prepare
+from hfbio.train.facts import Setup, run_metrics
 from hfbio.train.folder import find_checkpoint, staged_bundle
 from hfbio.train.hardware import describe_hardware
-from hfbio.train.measure import measure, measure_before, validation_metrics
+from hfbio.train.measure import measure, measure_before
 from hfbio.train.ranks import is_sharded, require_world, untie
 from hfbio.train.save import save_merged, save_weights
-from hfbio.train.trainer import AntibodyTrainer
+from hfbio.train.start import as_settings, collect_tags, make_trainer, mind_licences, train
 
 
 @dataclass(frozen=True)
@@ -77,16 +71,16 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
     require_world(config)
     checkpoint = find_checkpoint(config)
     started = time.perf_counter()
-    objective = build(config.objective, _dict(config.objective_kwargs))
-    sampler = build_sampler(_dict(config.sampler_kwargs))
+    objective = build(config.objective, as_settings(config.objective_kwargs))
+    sampler = build_sampler(as_settings(config.sampler_kwargs))
     adapter = adapter_config(config)
     base = _load(config, objective)
-    _mind_licences(base, config)
+    mind_licences(base, config)
     corpus = prepare(config, base, resumed=checkpoint is not None)
 
     measured = measure_before(base, corpus, config)
 
-    tags = _collect_tags(corpus, base, config.tags)
+    tags = collect_tags(corpus.train, base, config.tags)
     setup = Setup(config, base, tags, corpus, objective, sampler, describe_hardware(config))
     tagged = add_tags(base, tags)
     set_dropout(tagged.model, config.dropout)
@@ -95,14 +89,10 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
     if sharded:
         untie(model)
     tuned = Contender(model, tagged.token_map, tagged.prompt(tags))
-    trainer = _trainer(setup, tuned, tagged, callbacks)
-    outcome = trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+    weights = _clone_weights(corpus.train) if config.balance == "clone" else None
+    trainer = make_trainer(setup, tuned, tagged, corpus.train, weights, callbacks)
+    outcome = train(trainer, checkpoint)
 
-    if not math.isfinite(outcome.training_loss):
-        raise SettingError(
-            f"training diverged: its loss is {outcome.training_loss}; lower learning_rate, or "
-            "raise warmup_steps"
-        )
     # Without the autocast that Accelerate wraps around: in float32, as the base was measured.
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=sharded)
     measured["tuned"] = measure(dataclasses.replace(tuned, model=model), corpus.test, config)
@@ -123,44 +113,6 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
             write_manifest(partial, trainer.manifest(seconds=metrics["training"]["seconds"]))
     trainer.accelerator.wait_for_everyone()
     return Finetuned(folder, metrics)
-
-
-def _mind_licences(base: LoadedBase, config: FinetuneConfig) -> None:
-    for what, licence in (("base", base.licence), ("data", config.data_license)):
-        if not is_non_commercial(licence):
-            continue
-        told = f"the licence of the {what}, {licence}, forbids commercial use"
-        if config.push_to_hub and config.hub_private_repo is False:
-            raise SettingError(
-                f"{told}; train without push_to_hub, and if it lets you publish the result, use "
-                "`hfbio push --public --allow_non_commercial`"
-            )
-        warnings.warn(told, stacklevel=3)
-
-
-def _trainer(
-    setup: Setup, tuned: Contender, tagged: LoadedBase, callbacks: Sequence[TrainerCallback]
-) -> AntibodyTrainer:
-    config, corpus = setup.config, setup.corpus
-    chains = CorruptedChains(
-        corpus.train,
-        setup.objective,
-        tuned.tokens,
-        tuned.prompt,
-        tag_dropout=config.tag_dropout,
-        seed=config.seed,
-        weights=_clone_weights(corpus.train) if config.balance == "clone" else None,
-    )
-    return AntibodyTrainer(
-        model=tuned.model,
-        args=config,
-        train_dataset=chains,
-        pad_id=tuned.tokens.pad_id,
-        manifest=manifest_of(setup),
-        processing_class=tagged.tokenizer,
-        callbacks=list(callbacks),
-        held_out=lambda: validation_metrics(tuned, corpus, config),
-    )
 
 
 def adapter_config(config: FinetuneConfig) -> AdapterConfig:
@@ -189,11 +141,6 @@ def _clone_weights(records: Sequence[AntibodyRecord]) -> Tensor:
     return 1 / torch.bincount(groups)[groups].double()
 
 
-def _collect_tags(corpus: Corpus, base: LoadedBase, fields: Sequence[str]) -> Tags:
-    rows = [tag_values(record, fields) for record in corpus.train]
-    return Tags.from_rows(base.tag_style, {name: [row[name] for row in rows] for name in fields})
-
-
 def _load(config: FinetuneConfig, objective: Objective) -> LoadedBase:
     base = load_base(
         config.model, revision=config.model_revision, trust_remote_code=config.trust_remote_code
@@ -204,9 +151,3 @@ def _load(config: FinetuneConfig, objective: Objective) -> LoadedBase:
             f"it serves: {', '.join(base.family.objectives)}"
         )
     return for_objective(base, objective.kind)
-
-
-def _dict(value: dict | str | None) -> dict[str, Any]:
-    if isinstance(value, str):
-        raise SettingError(f"expected settings as a mapping or JSON object, got {value!r}")
-    return dict(value or {})
