@@ -25,11 +25,11 @@ app = typer.Typer(
 )
 app.add_typer(data.app, name="data")
 app.add_typer(space.app, name="space")
-for verb in (learn.finetune, learn.pretrain):
+for training in (learn.finetune, learn.pretrain):
     app.command(
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
         epilog="Any other --flag is a setting of the recipe or of transformers.TrainingArguments.",
-    )(verb)
+    )(training)
 for verb in (learn.evaluate, design.sample, design.score, design.models, hub.push):
     app.command()(verb)
 

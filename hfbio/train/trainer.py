@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainingArguments
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainingArguments
 
 from hfbio.bundle import Manifest, write_manifest
 from hfbio.data.encode import collate
@@ -113,6 +113,18 @@ class AntibodyTrainer(Trainer):
             model = self.accelerator.unwrap_model(self.model)
             save_weights(folder, model, self.processing_class, state_dict)
             write_manifest(folder, self.manifest())
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        # transformers 5.23 writes ESM's norms under other names than the model has, and the Trainer
+        # passes over names it does not know: a resumed run would start with untrained norms.
+        target = self.model if model is None else model
+        if isinstance(target, PreTrainedModel):
+            saved = type(target).from_pretrained(
+                resume_from_checkpoint, dtype=target.dtype, use_safetensors=True
+            )
+            target.load_state_dict(saved.state_dict())
+        else:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
 
     def _get_train_sampler(self, train_dataset: Any = None) -> EpochSampler:
         return self._sampler
