@@ -188,6 +188,8 @@ def test_a_tag_a_branch_and_a_collection_are_as_asked(pushing):
     pushing.server.commit("model", repo, {"metrics.json": b"{}"}, "main")
     with pytest.raises(ClientError, match="tag 'v1' already"):
         pushing(repo, tag="v1")
+    as_it_is = pushing(repo, revision="as-it-is")  # nothing to upload, and yet a branch
+    assert pushing.server.sha("model", repo, "as-it-is") == as_it_is
     other = pushing(repo, revision="trial")
     assert pushing.server.sha("model", repo, "trial") == other
     assert pushing.server.files("model", repo)["metrics.json"] == b"{}"
@@ -203,6 +205,58 @@ def test_a_pull_request_leaves_main_alone(pushing):
     assert pushing.server.sha("model", repo) == before
     assert pushing.server.sha("model", repo, "refs/pr/1") == commit
     assert set(pushing.server.files("model", repo, "refs/pr/1")) >= OURS
+
+
+def test_a_pull_request_whose_reply_is_lost_is_closed(pushing):
+    repo = pushing.name()
+    pushing.server.add_repo("model", repo, {"README.md": b"mine"}, private=True)
+    pushing.server.plan("POST", "/commit/main", [Fault(lose_reply=True)])
+    with pytest.raises(ClientError, match="cannot open a pull request"):
+        pushing(repo, create_pr=True)
+    assert pushing.server.repo("model", repo).closed == {1}
+
+
+def test_a_pull_request_makes_nothing_public(pushing):
+    repo = pushing.name()
+    pushing.server.add_repo("model", repo, {"README.md": b"mine"}, private=True)
+    pushing(repo, create_pr=True, public=True)
+    assert pushing.server.repo("model", repo).private
+
+
+def test_a_model_that_hfbio_did_not_push_is_not_replaced(pushing):
+    repo = pushing.name()
+    files = {"README.md": b"mine", "config.json": b"{}", "pytorch_model.bin": b"weights"}
+    pushing.server.add_repo("model", repo, files, private=True)
+    with pytest.raises(ClientError, match=r"did not push \(config.json, pytorch_model.bin\)"):
+        pushing(repo)
+    assert pushing.server.files("model", repo) == files
+
+
+def test_another_namespace_is_refused_before_the_work(pushing):
+    with pytest.raises(ClientError, match="the token is that of user, who may write to user"):
+        pushing("other/run")
+    assert not any("repos/create" in r.path for r in pushing.server.requests[-3:])
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("metrics.json", '{"held_out": [', "is not JSON"),
+        ("metrics.json", "{}", "holds no held-out numbers"),
+        ("adapter_config.json", None, "links are not"),
+    ],
+)
+def test_a_run_that_is_not_whole_is_refused_in_words(pushing, tmp_path, name, content, told):
+    run = tmp_path / "run"
+    shutil.copytree(pushing.run, run)
+    if content is None:
+        (run / name).rename(tmp_path / name)
+        (run / name).symlink_to(tmp_path / name)
+    else:
+        (run / name).write_text(content)
+    with pytest.raises(ClientError, match=told) as caught:
+        pushing.session(PUSH, run=str(run), repo=pushing.name(), merge=False, target={})
+    assert caught.value.kind == "BundleError"
 
 
 def test_xet_on_and_regular_uploads(pushing, tmp_path):
@@ -396,7 +450,7 @@ TARGETS = [("new", fault) for fault in REFUSED] + [
 def test_a_fault_that_stays_is_refused_and_changes_nothing(pushing, kind, fault):
     target = pushing.name()
     if kind == "existing":
-        files = {"README.md": b"mine\n", "model.safetensors": b"old"}
+        files = {"README.md": b"mine\n", "model.safetensors": b"old", "hfbio.json": b"{}"}
         pushing.server.add_repo("model", target, files, private=True)
     before = pushing.state(target)
     method, pattern, faults, told = REFUSED[fault]

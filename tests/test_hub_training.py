@@ -105,9 +105,35 @@ def test_what_cannot_be_pushed_is_told_before_the_training(hub_server, split, tm
     hub_server.add_repo("model", "user/run", {"README.md": b"mine\n"})
     done = train(hub_server, split, tmp_path, launcher)
     assert done.returncode != 0
-    assert "user/run is public; say --hub_private_repo false" in done.stderr
+    assert "user/run is public: everybody would see this run" in done.stderr
     assert not (tmp_path / "run" / "checkpoint-2").exists()
     assert hub_server.files("model", "user/run") == {"README.md": b"mine\n"}
+
+
+def test_a_public_run_shows_no_unfinished_model(hub_server, split, tmp_path):
+    hub_server.add_repo("model", BASE, antibody_esm_files())
+    refused = train(hub_server, split, tmp_path, hub_private_repo="false")
+    assert refused.returncode != 0
+    assert "use --hub_strategy end" in refused.stderr
+    assert not hub_server.exists("model", "user/run")
+    done = train(hub_server, split, tmp_path, hub_private_repo="false", hub_strategy="end")
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert not hub_server.repo("model", "user/run").private
+    assert titles(hub_server) == ["initial commit", "Push run with hfbio"]
+
+
+def test_a_repository_that_turns_public_gets_no_more_unfinished_models(hub_server, split, tmp_path):
+    hub_server.add_repo("model", BASE, antibody_esm_files())
+
+    def publish(call):
+        if call.path.endswith("/user/run/commit/main"):
+            hub_server.repo("model", "user/run").private = False
+
+    hub_server.before_each = publish
+    done = train(hub_server, split, tmp_path, hub_always_push="true")
+    assert titles(hub_server) == ["initial commit", "Step 2 of 4"]
+    assert "step 4 was not pushed: user/run is public" in done.stderr
+    assert done.returncode == 1  # the last push too says that it is public
 
 
 def test_hf_downloads_and_uploads_what_hfbio_pushed(hub_server, split, tmp_path):

@@ -49,7 +49,7 @@ def test_without_a_token_every_process_ends_before_it_trains(hub_server, words, 
         env=environment, capture_output=True, text=True, timeout=100,
     )  # fmt: skip
     assert done.returncode != 0
-    assert "finetune.py: cannot push this run when it is done" in done.stderr
+    assert "finetune.py: cannot push to user/run: there is no token" in done.stderr
     assert "hf auth login" in done.stderr
     assert "errors.HubError" not in done.stderr  # said, not thrown
     assert not (tmp_path / "run").exists()

@@ -51,7 +51,7 @@ def write_card(
     """
     manifest = read_manifest(folder)
     licence = licences(manifest, license)
-    metrics = _read_metrics(folder / "metrics.json") if step is None else None
+    metrics = read_metrics(folder) if step is None else None
     figures = {}
     try:
         context = _about_run(manifest, repo_id, licence)
@@ -131,7 +131,13 @@ def _shown(metrics: Mapping[str, Any]) -> float:
     return _SHOWN if _SHOWN in shares else shares[len(shares) // 2]
 
 
-def _read_metrics(path: Path) -> Mapping[str, Any]:
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """metrics.json of a finished run.
+
+    Raises:
+        BundleError: there is none, it is not JSON, or holds no held-out numbers.
+    """
+    path = folder / "metrics.json"
     if not path.is_file():
         raise BundleError(f"{path.parent} holds no metrics.json; give a run that has finished")
     try:

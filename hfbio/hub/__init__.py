@@ -9,13 +9,14 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hfbio.hub.publish import Pushed, Target, push
+    from hfbio.hub.publish import push
+    from hfbio.hub.target import Pushed, Target
     from hfbio.hub.training import Publisher
 
 _HOMES = {
     "Publisher": "hfbio.hub.training",
-    "Pushed": "hfbio.hub.publish",
-    "Target": "hfbio.hub.publish",
+    "Pushed": "hfbio.hub.target",
+    "Target": "hfbio.hub.target",
     "push": "hfbio.hub.publish",
 }
 

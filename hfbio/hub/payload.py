@@ -69,10 +69,14 @@ def payload(run: Path, *, merged: bool = False, base: str | None = None) -> Iter
                     f"{run} adapts {manifest.base!r}, a folder of this machine, which nobody "
                     "else can load; publish the whole model with --merge"
                 )
-            weights = "model.safetensors" if manifest.method == "full" else _ADAPTER[1]
-            if not (run / weights).is_file():
-                raise BundleError(f"{run} holds no {weights}; only safetensors are published")
             _copy(run, folder, [name for name in OWNED if not fnmatchcase(name, "figures/*")])
+            needed = ("config.json", "model.safetensors") if manifest.method == "full" else _ADAPTER
+            for name in needed:
+                if not (folder / name).is_file():
+                    raise BundleError(
+                        f"{run} holds no {name} that can be published: safetensors and JSON are, "
+                        "links are not"
+                    )
             if (folder / "merged").is_dir():
                 _set_aside(folder)
         (folder / "README.md").unlink(missing_ok=True)  # the card is made for each push

@@ -3,66 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from hfbio.bundle import Manifest, read_manifest, write_json
-from hfbio.card import licences, measure_designs, run_example, write_card
+from hfbio.bundle import read_manifest, write_json
+from hfbio.card import measure_designs, read_metrics, run_example, write_card
 from hfbio.data import load_table
-from hfbio.errors import BundleError, HubError, SettingError
-from hfbio.hub.client import ask, client, explaining, require_repo_id
+from hfbio.errors import HubError, SettingError
+from hfbio.hub.client import ask, client, explaining
 from hfbio.hub.payload import digests, files_of, payload
 from hfbio.hub.remote import Commit, Remote
 from hfbio.hub.secrets import require_no_secrets
+from hfbio.hub.target import (
+    MAIN,
+    Pushed,
+    Target,
+    require_licence,
+    require_welcome,
+    require_writer,
+)
 from hfbio.hub.verify import Fingerprint, fingerprint, require_same
 from hfbio.model import AntibodyModel, load
 
-MAIN = "main"
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where a run goes, and who may see it there."""
-
-    repo_id: str  # USER/REPO
-    public: bool = False
-    revision: str = MAIN  # branch; made from main if it is new
-    create_pr: bool = False  # leave the branch alone and open a pull request instead
-    tag: str | None = None  # a name for the commit, such as v1.0
-    collection: str | None = None  # title of one of your own, or USER/SLUG of any
-    license: str | None = None  # of the repository; follows from base and data if None
-    allow_non_commercial: bool = False  # publish what was made from non-commercial parts
-
-    def __post_init__(self) -> None:
-        require_repo_id(self.repo_id)
-        if self.create_pr and self.tag:
-            raise SettingError("a pull request cannot be tagged; tag it once it is merged")
-
-
-@dataclass(frozen=True)
-class Pushed:
-    """What is on the Hub now."""
-
-    repo_id: str
-    url: str  # of the commit or the pull request
-    commit: str
-    changed: tuple[str, ...]  # files written or removed; empty if all was there already
-    public: bool
-
-    def __str__(self) -> str:
-        what = f"{len(self.changed)} files" if self.changed else "nothing new, all was there"
-        seen = "public" if self.public else "private"
-        return "\n".join(
-            [
-                f"pushed    {what}; {self.repo_id} is {seen}",
-                f"commit    {self.commit}",
-                "verified  loaded back: same logits, same designs",
-                f"page      {self.url}",
-            ]
-        )
 
 
 def push(
@@ -99,18 +63,23 @@ def push(
     """
     run, target = Path(run), Target(target) if isinstance(target, str) else target
     manifest = read_manifest(run)
-    _require_licence(manifest, target, say)
+    if note := require_licence(manifest, target):
+        say(note)
+    metrics = read_metrics(run)
+    api = client()
+    require_writer(api, target)
+    remote = Remote(api, target.repo_id)
+    require_welcome(remote, target)
     with payload(run, merged=merge, base=base) as folder:
         say("measuring designs and writing the card")
         model = load(folder)
-        _complete_metrics(run, folder, model, reference)
+        metrics = _with_designs(metrics, run, model, reference, say)
+        write_json(folder / "metrics.json", metrics)
         example = run_example(folder, target.repo_id)
         write_card(folder, target.repo_id, example=example, license=target.license)
         files = files_of(folder)
         require_no_secrets(files)
         sent = fingerprint(model)
-        remote = Remote(client(), target.repo_id)
-        _require_welcome(remote, target)
         if not remote.exists:
             say(f"creating {target.repo_id}, private")
             remote.create()
@@ -131,46 +100,59 @@ def _publish(
     parent = base or remote.head(MAIN)
     if parent is None:
         raise HubError(f"{target.repo_id} has no branch {MAIN!r}")
-    if target.tag and (tagged := remote.tag(target.tag)) not in (None, parent):
+    tagged = remote.tag(target.tag) if target.tag else None
+    if tagged not in (None, parent):
         raise SettingError(f"{target.repo_id} has a tag {target.tag!r} already, at {tagged}")
     commit = remote.plan(files, parent, f"Push {target.repo_id.split('/')[1]} with hfbio")
     page = f"{remote.api.endpoint}/{target.repo_id}"
     if commit is None:
         say("loading it back")
         require_same(target.repo_id, parent, sent)
+        if base is None and not target.create_pr:
+            remote.create_branch(target.revision, parent)
         return Pushed(target.repo_id, page, parent, (), remote.private is False)
-    if target.tag and remote.tag(target.tag):
+    if tagged:
         raise SettingError(
             f"{target.repo_id} has a tag {target.tag!r} already, on other content; choose another"
         )
     changed = (*commit.files, *commit.stale)
     say(f"uploading {len(commit.files)} files")
     if target.create_pr:
-        return _propose(remote, target, commit, sent, say)
+        ref, url = _propose(remote, target, commit, sent, say)
+        return Pushed(target.repo_id, url, ref, changed, remote.private is False)
     with remote.staging_branch(_staging_name(commit), parent) as branch:
         staged = remote.commit(commit, branch, parent)
         say("loading it back")
         require_same(target.repo_id, staged, sent)
         if base is None:
-            remote.create_branch(target.revision, parent)
-        made = remote.commit(commit, target.revision, parent)
+            remote.create_branch(target.revision, staged)
+            made = staged
+        else:
+            made = remote.commit(commit, target.revision, parent)
     return Pushed(target.repo_id, page, made, changed, remote.private is False)
 
 
-def _propose(remote: Remote, target: Target, commit: Commit, sent: Fingerprint, say: Say) -> Pushed:
-    ref, url = remote.pull_request(commit, target.revision)
-    head = remote.head(ref)
-    say("loading it back")
+def _propose(
+    remote: Remote, target: Target, commit: Commit, sent: Fingerprint, say: Say
+) -> tuple[str, str]:
+    """Open a pull request and check it; one that fails, or of which no answer came, is closed."""
+    before = _pull_requests(remote)
     try:
-        require_same(target.repo_id, head or ref, sent)
-    except HubError as error:
-        with explaining(f"{error}; and the pull request {url} cannot be closed"):
-            remote.api.change_discussion_status(
-                remote.repo_id, int(ref.rsplit("/", 1)[1]), "closed", comment="It failed its check."
-            )
+        ref, url = remote.pull_request(commit, target.revision)
+        head = remote.head(ref)
+        if head is None:
+            raise HubError(f"{target.repo_id} does not show the pull request {url}")
+        say("loading it back")
+        require_same(target.repo_id, head, sent)
+    except BaseException:
+        for opened in sorted(_pull_requests(remote) - before):
+            with explaining(f"the pull request {opened} of {target.repo_id} cannot be closed"):
+                number = int(opened.rsplit("/", 1)[1])
+                remote.api.change_discussion_status(
+                    remote.repo_id, number, "closed", comment="It failed its check."
+                )
         raise
-    changed = (*commit.files, *commit.stale)
-    return Pushed(target.repo_id, url, head or ref, changed, remote.private is False)
+    return head, url
 
 
 def _finish(remote: Remote, target: Target, pushed: Pushed, say: Say) -> Pushed:
@@ -181,18 +163,29 @@ def _finish(remote: Remote, target: Target, pushed: Pushed, say: Say) -> Pushed:
             f"{done} cannot be tagged {tag!r}",
             lambda: api.create_tag(remote.repo_id, tag=tag, revision=pushed.commit, exist_ok=True),
         )
-    if target.public and remote.private:
+    # A pull request is not what `main` holds: it makes nothing public.
+    public = remote.private is False
+    if target.public and not public and not target.create_pr:
         say("making it public")
         ask(
             f"{done} cannot be made public",
             lambda: api.update_repo_settings(remote.repo_id, visibility="public"),
         )
+        public = True
     if title := target.collection:
         ask(
             f"{done} cannot be put into the collection {title!r}",
-            lambda: _collect(remote, title, private=not target.public),
+            lambda: _collect(remote, title, private=not public),
         )
-    return Pushed(pushed.repo_id, pushed.url, pushed.commit, pushed.changed, target.public)
+    return Pushed(pushed.repo_id, pushed.url, pushed.commit, pushed.changed, public)
+
+
+def _pull_requests(remote: Remote) -> set[str]:
+    refs = ask(
+        f"cannot list the pull requests of {remote.repo_id}",
+        lambda: remote.api.list_repo_refs(remote.repo_id, include_pull_requests=True),
+    )
+    return {ref.ref for ref in refs.pull_requests or []}
 
 
 def _collect(remote: Remote, title: str, *, private: bool) -> None:
@@ -202,46 +195,22 @@ def _collect(remote: Remote, title: str, *, private: bool) -> None:
     remote.api.add_collection_item(slug, remote.repo_id, "model", exists_ok=True)
 
 
-def _require_licence(manifest: Manifest, target: Target, say: Say) -> None:
-    parts = licences(manifest).non_commercial
-    if not parts:
-        return
-    what = f"{' and '.join(parts)} of this run may not be used commercially"
-    if target.public and not target.allow_non_commercial:
-        raise SettingError(
-            f"{what}; push it privately, or, if their licences let you publish it, add "
-            "--allow_non_commercial"
-        )
-    say(f"note: {what}; the card says so")
-
-
-def _require_welcome(remote: Remote, target: Target) -> None:
-    if remote.private is False and not target.public:
-        raise SettingError(
-            f"{target.repo_id} is public: everybody would see this run at once; say --public if "
-            "that is meant, or choose another name"
-        )
-    if target.create_pr and not remote.exists:
-        raise SettingError(
-            f"{target.repo_id} does not exist; there is nothing to open a pull request on"
-        )
-
-
-def _complete_metrics(
-    run: Path, folder: Path, model: AntibodyModel, reference: Path | None
-) -> None:
-    """Add the design panel to metrics.json of run and payload, once for each run."""
-    path = run / "metrics.json"
-    if not path.is_file():
-        raise BundleError(f"{run} holds no metrics.json; push a finished run")
-    metrics = json.loads(path.read_text(encoding="utf-8"))
+def _with_designs(
+    metrics: dict[str, Any], run: Path, model: AntibodyModel, reference: Path | None, say: Say
+) -> dict[str, Any]:
+    """``metrics`` with the design panel, which the run keeps for the next push."""
     own = run / "data" / "train.parquet"
     table = reference or (own if own.is_file() else None)
     known = metrics.get("designs")
-    if known is None or (reference and known["novel"] is None):
-        metrics["designs"] = measure_designs(model, load_table(table) if table else ())
-        write_json(path, metrics)
-    write_json(folder / "metrics.json", metrics)
+    if isinstance(known, dict) and (reference is None or known.get("novel") is not None):
+        return metrics
+    designs = measure_designs(model, load_table(table) if table else ())
+    metrics = {**metrics, "designs": designs}
+    try:
+        write_json(run / "metrics.json", metrics)
+    except OSError as error:  # somebody else's run, say: it can be pushed all the same
+        say(f"note: the designs are not added to {run / 'metrics.json'}: {error.strerror}")
+    return metrics
 
 
 def _staging_name(commit: Commit) -> str:

@@ -14,12 +14,13 @@ from transformers import TrainerCallback
 from transformers.trainer_utils import HubStrategy
 
 from hfbio.card import write_card
-from hfbio.errors import HfbioError, HubError, SettingError
-from hfbio.hub.client import ask, client
+from hfbio.errors import HfbioError, SettingError
+from hfbio.hub.client import client
 from hfbio.hub.payload import files_of, payload
-from hfbio.hub.publish import MAIN, Pushed, Say, Target, push
+from hfbio.hub.publish import Say, push
 from hfbio.hub.remote import Remote
 from hfbio.hub.secrets import require_no_secrets
+from hfbio.hub.target import MAIN, Pushed, Target, require_welcome, require_writer
 from hfbio.train import FinetuneConfig
 
 _STATE: Final = (
@@ -114,6 +115,8 @@ class Publisher(TrainerCallback):
         with kept:
             try:
                 remote = Remote(client(), self._target.repo_id)
+                if remote.private is False:  # since the training began
+                    raise SettingError(f"{remote.repo_id} is public, and the model is unfinished")
                 if not remote.exists:
                     remote.create()
                 branch = self._target.revision
@@ -123,7 +126,7 @@ class Publisher(TrainerCallback):
                     remote.create_branch(branch, head)
                 if commit := remote.plan(files, head, f"Step {step[0]} of {step[1]}"):
                     remote.commit(commit, branch, head)
-            except HfbioError as error:
+            except Exception as error:  # whatever it is, the training goes on and tells of it
                 warnings.warn(f"step {step[0]} was not pushed: {error}", stacklevel=2)
 
 
@@ -139,19 +142,13 @@ def _ask(target: Target, strategy: HubStrategy) -> HfbioError | None:
     """What speaks against this target, found out before training."""
     try:
         api = client()
-        user = ask("cannot push this run when it is done", api.whoami)
-        if user.get("auth", {}).get("accessToken", {}).get("role") == "read":
-            return HubError("the token can only read; log in with one that can write")
-        remote = Remote(api, target.repo_id)
-    except HubError as error:
+        require_writer(api, target)
+        require_welcome(Remote(api, target.repo_id), target)
+        if target.public and strategy is not HubStrategy.END:
+            return SettingError(
+                f"{target.repo_id} is to be public, and hub_strategy {strategy.value} would show "
+                "unfinished models in its history; use --hub_strategy end"
+            )
+    except HfbioError as error:
         return error
-    if remote.private is False and not target.public:
-        return SettingError(
-            f"{target.repo_id} is public; say --hub_private_repo false if that is meant"
-        )
-    if remote.private is False and strategy is not HubStrategy.END:
-        return SettingError(
-            f"{target.repo_id} is public, and hub_strategy {strategy.value} would show unfinished "
-            "models there; use --hub_strategy end"
-        )
     return None

@@ -62,7 +62,10 @@ def _load_back(repo_id: str, commit: str) -> AntibodyModel:
             return load(repo_id, revision=commit)
         except HfbioError as error:
             fault = error
-            time.sleep(BACKOFF_SECONDS * 2**i if isinstance(error, HubError | UnknownModel) else 0)
+            if not isinstance(error, HubError | UnknownModel):
+                break
+            if i < TRIES - 1:
+                time.sleep(BACKOFF_SECONDS * 2**i)
     raise HubError(f"what was uploaded to {repo_id} cannot be loaded back: {redact(str(fault))}")
 
 
