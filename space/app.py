@@ -146,7 +146,8 @@ def main() -> None:
     except HfbioError as error:
         sys.exit(f"hfbio: {error}")
     try:
-        page(model, name).queue(max_size=MAX_WAITING).launch(theme=THEME, ssr_mode=False)
+        shown = Path(name).name if Path(name).is_dir() else name  # no folders of this machine
+        page(model, shown).queue(max_size=MAX_WAITING).launch(theme=THEME, ssr_mode=False)
     except OSError as error:  # the port is taken
         sys.exit(f"hfbio: {error}")
 
