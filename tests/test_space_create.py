@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections import defaultdict
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hub import Fault, HubServer
@@ -31,11 +33,15 @@ MANIFEST = Manifest(
 CLIENT = """
 import os, sys
 from huggingface_hub import HfApi
+import hfbio.hub.client
 import hfbio.space_repo.create as create
+import hfbio.space_repo.running as running
 from hfbio.cli import main
 from hfbio.errors import HfbioError
 
 api = HfApi()
+hfbio.hub.client.BACKOFF_SECONDS = 0.01
+running.RESTART_SECONDS = 0.05
 
 def run(*words):
     sys.argv = ["hfbio", "space", "create", *words]
@@ -75,12 +81,11 @@ def client(served):
 
 
 @pytest.fixture
-def server(served, tmp_path):
+def server(served):
     """The Hub with the models of these tests, each as if nobody had touched it."""
 
     def bundle(**changes):
-        write_manifest(tmp_path, dataclasses.replace(MANIFEST, **changes))
-        return {"hfbio.json": (tmp_path / "hfbio.json").read_bytes()}
+        return {"hfbio.json": hfbio_json(dataclasses.replace(MANIFEST, **changes))}
 
     hub, _ = served
     hub.add_repo("model", "user/model", bundle())
@@ -91,6 +96,14 @@ def server(served, tmp_path):
     hub.add_repo("model", "user/plain", {"config.json": b"{}"})
     yield hub
     hub.before_each = None
+    hub.forget_plans()
+
+
+def hfbio_json(manifest):
+    """The bytes of the file."""
+    with TemporaryDirectory() as folder:
+        write_manifest(Path(folder), manifest)
+        return Path(folder, "hfbio.json").read_bytes()
 
 
 def first_commit(server):
@@ -179,6 +192,7 @@ attempt("user/none", "user/model", secrets=["sk-a1b2c3"])
 attempt("user/none", "user/private")
 attempt("user/theirs", "user/model", update=True)
 attempt("user/static", "user/model", update=True)
+attempt("user/shown", "user/model", update=True)
 attempt("user/none", "user/model", duplicate="user/theirs")
 attempt("user/none", "user/model", duplicate="user/missing")
 attempt("user/none", "user/model", duplicate="user/theirs", update=True)
@@ -190,6 +204,8 @@ def test_what_cannot_work_is_refused_before_anything_is_there(server, client):
     server.add_repo("space", "user/theirs", {"app.py": b"print()", "README.md": b""})
     server.repo("space", "user/theirs").sdk = "gradio"
     server.add_repo("space", "user/static", {"index.html": b""})
+    server.add_repo("space", "user/shown", {"hfbio/__init__.py": b""})
+    server.repo("space", "user/shown").sdk = "gradio"
     since = len(server.requests)
     out = client(REFUSALS)
     wanted = [
@@ -205,6 +221,8 @@ def test_what_cannot_work_is_refused_before_anything_is_there(server, client):
         "SettingError user/private is private or gated",
         "SettingError user/theirs is a Space, but not one that",
         "SettingError user/static is a Space, but not one that",
+        "SettingError the Space user/shown is public: everybody would sample from this model at "
+        "once; add --public",
         "SettingError user/theirs is a Space, but not one that",
         "SettingError there is no Space user/missing",
         "SettingError --duplicate makes a new Space",
@@ -233,6 +251,50 @@ attempt("user/closed", "user/private", update=True)
     assert kept == reader
     assert kept not in "".join(out)
     assert kept.encode() not in b"".join(server.files("space", "user/closed").values())
+
+
+def test_a_base_that_the_space_cannot_read_is_refused_before_anything_is_there(server, client):
+    base = server.add_repo("model", "user/base", {"config.json": b"{}"}, private=True)
+    sha = base.at("main").oid
+    for name in ("adapted", "gated", "lost"):
+        told = dataclasses.replace(MANIFEST, base="user/base", base_revision=sha)
+        if name == "lost":
+            told = dataclasses.replace(told, base_revision="0" * 40)
+        server.add_repo("model", f"user/{name}", {"hfbio.json": hfbio_json(told)})
+    stranger, reader = server.token("other", "read"), server.token("user", "read")
+    since = len(server.requests)
+    out = client(
+        """
+attempt("user/none", "user/adapted")
+for os.environ["MODEL_TOKEN"] in (stranger, reader):
+    attempt("user/none", "user/lost", secrets=["HF_TOKEN=MODEL_TOKEN"])
+""",
+        stranger=stranger,
+        reader=reader,
+    )
+    base.private = False
+    server.plan("HEAD", "/user/base/resolve/", [Fault(403, code="GatedRepo")])
+    out += client('attempt("user/none", "user/gated")')
+    assert not writes(server, since)
+    wanted = [
+        "SettingError the base user/base is private, gated or gone: it cannot be read without a "
+        "token",
+        "SettingError the base user/base is private, gated or gone: it cannot be read with the "
+        "token that is given",
+        "HubError cannot look at the base user/base: 404",
+        "SettingError the base user/base is private, gated or gone: it cannot be read without",
+    ]
+    assert [line.split(" ", 1)[1][: len(want)] for line, want in zip(out, wanted)] == wanted
+    base.private = True
+    out = client(
+        """
+os.environ["MODEL_TOKEN"] = reader
+attempt("user/based", "user/adapted", secrets=["HF_TOKEN=MODEL_TOKEN"])
+attempt("user/based", "user/adapted", update=True)  # the secret is there: nobody can know it
+""",
+        reader=reader,
+    )
+    assert out == ["user/based RUNNING cpu-basic private"] * 2
 
 
 def test_a_copy_keeps_the_page_and_speaks_of_its_own_model(server, client):
@@ -278,16 +340,17 @@ print(exists("user/third"))
 
 
 def test_faults_end_in_success_or_leave_the_hub_as_it_was(server, client):
-    refusals = [401, 403, 409, 429, 500]
+    refusals = [401, 403, 409]
     lost = Fault(lose_reply=True)
-    server.plan("POST", "/api/repos/create", [*map(Fault, refusals), lost])
-    for status in refusals:
+    busy = [Fault(503), Fault(429, {"Retry-After": "0"}), lost]  # asked again, and made once
+    server.plan("GET", "^/api/spaces/user/shaky", [Fault(503)])
+    server.plan("POST", "/api/repos/create", [*map(Fault, refusals), *busy])
+    for status in (*refusals, 500):
         server.plan("POST", f"/user/new{status}/commit/", [Fault(status)])
+    server.plan("DELETE", "/api/repos/delete", busy)
     server.plan("POST", "/user/newlost/commit/", [lost])
-    server.plan("POST", "/user/newgone/commit/", [Fault(403)])
-    server.plan("DELETE", "/api/repos/delete", [*[Fault()] * len(refusals), Fault(500)])
-    server.plan("POST", "/user/old/commit/", [*map(Fault, refusals), lost])
-    server.plan("POST", "/user/shaky/variables", [*map(Fault, refusals), lost])
+    server.plan("POST", "/user/old/commit/", [*map(Fault, (*refusals, 500)), lost])
+    server.plan("POST", "/user/shaky/variables", [*map(Fault, refusals), *busy])
     server.plan("GET", "/user/shaky/runtime", [Fault(500), Fault(429), lost])
     old = {"app.py": b"old", "hfbio/__init__.py": b"", "hfbio/_data/space_files.txt": b"tab.py\n"}
     server.add_repo("space", "user/old", {**old, "tab.py": b"old", "notes.txt": b"mine"})
@@ -297,20 +360,19 @@ def test_faults_end_in_success_or_leave_the_hub_as_it_was(server, client):
     first = first_commit(server)
     out = client(
         """
-for _ in range(5):  # create
+for _ in range(3):  # create
     attempt("user/shaky", revision=first)
     print(exists("user/shaky"))
 attempt("user/shaky", revision=first)  # the reply to create is lost, so are three polls
-for name in ("new401", "new403", "new409", "new429", "new500"):  # commit of a new one
+for name in ("new401", "new403", "new409", "new500"):  # commit of a new one
     attempt("user/" + name)
     print(exists("user/" + name))
 attempt("user/newlost")
-attempt("user/newgone")
-for _ in range(5):  # commit of an update
-    attempt("user/old", update=True)
+for _ in range(4):  # commit of an update
+    attempt("user/old", update=True, public=True)
     print(api.space_info("user/old").sha, api.get_space_variables("user/old"))
-attempt("user/old", update=True)
-for _ in range(6):  # variables of an update, the reply lost at last
+attempt("user/old", update=True, public=True)
+for _ in range(3):  # variables of an update, the reply lost at last
     attempt("user/shaky", update=True)
     print(api.get_space_variables("user/shaky")["HFBIO_REVISION"].value == first)
 attempt("user/shaky", update=True)
@@ -324,24 +386,21 @@ attempt("user/shaky", update=True)
         )
         assert next(steps) == "False"
     assert next(steps) == "user/shaky RUNNING cpu-basic private"
-    for status in refusals:
-        said = next(steps)
-        assert said.startswith(
-            f"user/new{status} HubError cannot upload to user/new{status}: {status}"
-        )
-        assert said.endswith(f"; user/new{status}, created a moment ago, was removed again")
+    for status in (*refusals, 500):
+        said, space = next(steps), f"user/new{status}"
+        assert said.startswith(f"{space} HubError cannot push to the Space {space}: {status}")
+        assert said.endswith(f"; {space}, created a moment ago, was removed again")
         assert next(steps) == "False"
     assert next(steps) == "user/newlost RUNNING cpu-basic private"
-    assert "user/newgone is there now, private and without its page" in next(steps)
-    for status in refusals:
-        assert next(steps).startswith(f"user/old HubError cannot upload to user/old: {status}")
+    for status in (*refusals, 500):
+        assert next(steps).startswith(
+            f"user/old HubError cannot push to the Space user/old: {status}"
+        )
         assert next(steps) == f"{before} {{}}"
     assert next(steps) == "user/old RUNNING cpu-basic public"
     for said in refusals:
         assert re.match(rf"user/shaky HubError .* settings are not changed: {said}", next(steps))
         assert next(steps) == "True"
-    assert "settings are not changed: the connection" in next(steps)
-    assert next(steps) == "False"
     assert next(steps) == "user/shaky RUNNING cpu-basic private"
     assert next(steps, None) is None
     updated = server.files("space", "user/old")
@@ -349,6 +408,13 @@ attempt("user/shaky", update=True)
     assert updated["notes.txt"] == b"mine"
     assert updated["app.py"] != b"old"
     assert variables(server.repo("space", "user/shaky"))["HFBIO_REVISION"] != first
+
+
+def test_a_space_that_cannot_be_removed_again_is_named(server, client):
+    server.plan("POST", "/user/newgone/commit/", [Fault(403)])
+    server.plan("DELETE", "/api/repos/delete", [Fault(403)])
+    (said,) = client('attempt("user/newgone")')
+    assert "user/newgone is there now, private and incomplete (it cannot be removed: 403" in said
 
 
 def test_a_space_is_waited_for_until_it_runs_this_commit_or_fails(server, client):
@@ -396,3 +462,41 @@ for name in names:
     ]
     assert asked["behind"] == 3
     assert out[1::2] == ["False", "True", "False", "True", "True", "False", "False"]
+
+
+def test_after_a_change_of_settings_the_stage_of_before_does_not_count(server, client):
+    stages = {
+        "runs": ["RUNNING", "RUNNING", "APP_STARTING", "RUNNING"],
+        "mends": ["RUNTIME_ERROR", "RUNTIME_ERROR", "APP_STARTING", "RUNNING"],
+        "breaks": ["RUNNING", "APP_STARTING", "RUNTIME_ERROR", "RUNTIME_ERROR"],
+    }
+    client(
+        """
+for name in names:
+    attempt("user/" + name, revision=first)
+""",
+        names=list(stages),
+        first=first_commit(server),
+    )
+    told = {name: iter(row) for name, row in stages.items()}
+
+    def next_stage(call):
+        if match := re.fullmatch("/api/spaces/user/([a-z]+)/runtime", call.path):
+            server.repo("space", f"user/{match[1]}").stage = next(told[match[1]])
+
+    server.before_each = next_stage
+    out = client(
+        """
+running.RESTART_SECONDS = 60.0
+for name in names:
+    attempt("user/" + name, update=True)
+running.RESTART_SECONDS = 0.05
+""",
+        names=list(stages),
+    )
+    assert out[:2] == [
+        "user/runs RUNNING cpu-basic private",
+        "user/mends RUNNING cpu-basic private",
+    ]
+    assert out[2].startswith("user/breaks HubError user/breaks is in stage RUNTIME_ERROR")
+    assert not [stage for row in told.values() for stage in row]  # each was asked to the end

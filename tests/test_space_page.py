@@ -14,7 +14,7 @@ import time
 import tomllib
 import urllib.request
 from contextlib import contextmanager
-from importlib.metadata import requires
+from importlib.metadata import distribution, requires
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
@@ -31,9 +31,24 @@ from hfbio.rng import generator
 from hfbio.space_repo import launch_space
 from hfbio.space_repo.binding import Binding
 from hfbio.space_repo.files import requirements, write_space
+from hfbio.tokens import Tags
 
 ROOT = Path(__file__).parent.parent
-BINDING = Binding("user/model", "0" * 40, "sapiens-vh", False)
+MANIFEST = Manifest(
+    base="sapiens-vh",
+    base_revision=None,
+    family="roberta",
+    base_license="MIT",
+    method="lora",
+    objective={"kind": "diffusion", "min_t": 0.02},
+    tags=Tags(),
+    lengths={"": {"120": 1}},
+    sampler={"kind": "unmask"},
+    data={},
+    training={},
+    versions={},
+)
+BINDING = Binding("user/model", "0" * 40, MANIFEST, False)
 
 
 @pytest.fixture(scope="module")
@@ -137,33 +152,77 @@ def test_requirements_are_those_of_hfbio_and_of_the_base(tmp_path):
     core = {str(r) for r in declared if not r.marker}
     plain = requirements(BINDING).splitlines()
     assert {str(Requirement(line)) for line in plain} == core
-    with_extra = requirements(dataclasses.replace(BINDING, base="antiberty")).splitlines()
+    other = dataclasses.replace(MANIFEST, base="antiberty", family="bert")
+    with_extra = requirements(dataclasses.replace(BINDING, manifest=other)).splitlines()
     assert set(with_extra) - set(plain) == {"antiberty==0.1.3"}
     names = {Requirement(line).name for line in plain}
     assert "gradio" not in names  # the Space's sdk_version says which
 
 
-def test_a_wheel_makes_the_same_space_as_a_checkout(tmp_path):
+PLANTED = (  # beside hfbio's own files
+    *("hfbio/patients.csv", "hfbio/data/.env", "hfbio/models/weights/sapiens-vh/patients.json"),
+    *("hfbio/models/weights/mine/model.safetensors", "hfbio/card/templates/patients.txt"),
+)
+WRITE = """
+import sys
+from pathlib import Path
+from hfbio.bundle import read_manifest
+from hfbio.space_repo.binding import Binding
+from hfbio.space_repo.files import write_space
+manifest = read_manifest(Path(sys.argv[2]))
+write_space(Path(sys.argv[1]), Binding("user/model", "0" * 40, manifest, False))
+"""
+
+
+def plant(folder, names):
+    for name in names:
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text("the patients")
+
+
+def write_elsewhere(install, made):
+    """The files of a Space by path, made by the hfbio that lies in ``install``."""
+    write_manifest(install, MANIFEST)
+    environment = {**os.environ, "PYTHONPATH": str(install)}
+    command = [sys.executable, "-c", WRITE, made, install]
+    subprocess.run(command, cwd=install, env=environment, check=True, timeout=120)
+    return {p.relative_to(made).as_posix(): p.read_bytes() for p in made.rglob("*") if p.is_file()}
+
+
+def test_wheel_and_checkout_make_the_same_space_whatever_lies_beside_them(tmp_path):
+    checkout, wheel = tmp_path / "checkout", tmp_path / "wheel"
+    ignored = shutil.ignore_patterns("__pycache__")
+    for name in ("hfbio", "recipes/configs", "recipes/accelerate", "space"):
+        shutil.copytree(ROOT / name, checkout / name, ignore=ignored)
     # hfbio laid out as the wheel does it, on a path that goes before the developer's install.
     force = tomllib.loads((ROOT / "pyproject.toml").read_text())
     force = force["tool"]["hatch"]["build"]["targets"]["wheel"]["force-include"]
-    shutil.copytree(ROOT / "hfbio", tmp_path / "wheel" / "hfbio")
+    shutil.copytree(checkout / "hfbio", wheel / "hfbio")
     for source, target in force.items():
-        shutil.copytree(ROOT / source, tmp_path / "wheel" / target)
-    script = (
-        "import sys; from pathlib import Path; from hfbio.space_repo.files import write_space;"
-        "from hfbio.space_repo.binding import Binding;"
-        "write_space(Path(sys.argv[1]), Binding('user/model', '0' * 40, 'sapiens-vh', False))"
+        shutil.copytree(checkout / source, wheel / target)
+    record = [p.relative_to(wheel).as_posix() for p in wheel.rglob("*") if p.is_file()]
+    info = wheel / "hfbio-0.1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(distribution("hfbio").read_text("METADATA"))
+    (info / "RECORD").write_text("".join(f"{name},,\n" for name in record))
+
+    plant(checkout, [*PLANTED, "space/patients.csv", "recipes/configs/patients.csv"])
+    plant(wheel, [*PLANTED, "hfbio/patients.py", "hfbio/_data/configs/patients.yaml"])
+    of_wheel = write_elsewhere(wheel, tmp_path / "made_by_wheel")
+    of_checkout = write_elsewhere(checkout, tmp_path / "made_by_checkout")
+    assert of_wheel == of_checkout
+    assert "hfbio/_data/configs/quickstart.yaml" in of_wheel
+    assert not [name for name, data in of_checkout.items() if b"the patients" in data]
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the list of versioned files")
+def test_the_space_holds_every_versioned_file_of_the_package(tmp_path):
+    listed = subprocess.run(
+        ["git", "ls-files", "hfbio"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    environment = {**os.environ, "PYTHONPATH": str(tmp_path / "wheel")}
-    command = [sys.executable, "-c", script, tmp_path / "made"]
-    subprocess.run(command, cwd=tmp_path, env=environment, check=True, timeout=120)
-    here = write_space(tmp_path / "here", BINDING)
-    made = tmp_path / "made"
-    there = {p.relative_to(made).as_posix(): p for p in made.rglob("*") if p.is_file()}
-    assert {name: path.read_bytes() for name, path in there.items()} == {
-        name: path.read_bytes() for name, path in here.items()
-    }
+    versioned = {name for name in listed.stdout.splitlines() if (ROOT / name).is_file()}
+    assert len(versioned) > 100
+    assert versioned <= set(write_space(tmp_path / "space", BINDING))
 
 
 def test_launch_says_what_is_missing(monkeypatch):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final, TypeVar
@@ -14,7 +16,9 @@ from huggingface_hub.errors import (
     BadRequestError,
     HfHubHTTPError,
     HFValidationError,
+    LocalEntryNotFoundError,
     LocalTokenNotFoundError,
+    OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
@@ -38,6 +42,12 @@ BACKOFF_SECONDS = 1.0  # before the second try; doubled for each one after it
 MAX_WAIT_SECONDS: Final = 60.0
 _BUSY: Final = (429, 500, 502, 503, 504)
 _BROKEN: Final = (httpx2.HTTPError, ConnectionError, TimeoutError)
+# Of the ValueErrors by which huggingface_hub 2.4 says that the Hub's answer is of no use to it
+# (_commit_api, lfs, utils._xet); a ValueError with other words is about an argument.
+_USELESS_ANSWERS: Final = re.compile(
+    "LFS batch API returned errors|Malformed response|Invalid server response|Invalid etag"
+    "|improperly formatted|Xet headers have not been correctly set"
+)
 _TOKEN: Final = re.compile(r"\bhf_\w{8,}|(?<=Bearer )\S+|(?<=[?&])[^\s=&]+=[^\s&)'\"]+")
 
 
@@ -60,32 +70,31 @@ def require_repo_id(name: str) -> None:
 
 @contextmanager
 def explaining(action: str) -> Iterator[None]:
-    """Turn any fault of the Hub or the network into a HubError that says what was tried.
+    """Turn any fault of the Hub, the network or this machine's disk into a HubError.
+
+    What is a fault of the calling code passes through as it is.
 
     Args:
         action: what failed, such as ``"cannot create user/repo"``.
 
     Raises:
-        HubError: with the Hub's status and own words, and what to do. Tokens, and the query of an
-            address, which may hold a signature, are cut out.
+        HubError: says what was tried, the Hub's status and own words, and what to do. Tokens, and
+            the query of an address, which may hold a signature, are cut out.
     """
     try:
         yield
-    except LocalTokenNotFoundError:
-        raise HubError(f"{action}: there is no token; {_REMEDIES[401]}") from None
-    except (HfHubHTTPError, *_BROKEN) as error:
-        raise HubError(f"{action}: {_explain(error)}") from None
-    except RuntimeError as error:  # what the client makes of a failed upload of one file
-        if not isinstance(error.__cause__, (HfHubHTTPError, *_BROKEN)):
+    except (httpx2.HTTPError, OSError, ValueError, RuntimeError) as error:
+        if (fault := _explain(error)) is None:
             raise
-        raise HubError(f"{action}: {_explain(error.__cause__)}") from None
+        raise HubError(f"{action}: {fault}") from None
 
 
 def ask(action: str, call: Callable[[], T], *, tries: int = TRIES) -> T:
     """``call()``, again if the Hub is busy or the connection broke, as long as that may help.
 
-    Only for calls that do no harm when made twice. Between tries it waits as long as the Hub asks
-    for (Retry-After), else one second, then two, then four.
+    Only for calls that do no harm when made twice, by themselves or by `once`, and not for
+    downloads, which the client repeats by itself. Between tries it
+    waits as long as the Hub asks for (Retry-After), else one second, then two, then four.
 
     Args:
         action: what failed, as for `explaining`.
@@ -99,13 +108,39 @@ def ask(action: str, call: Callable[[], T], *, tries: int = TRIES) -> T:
         for seconds in (BACKOFF_SECONDS * 2**i for i in range(tries - 1)):
             try:
                 return call()
-            except (HfHubHTTPError, *_BROKEN) as error:
-                if isinstance(error, HfHubHTTPError):
-                    if error.response.status_code not in _BUSY:
-                        raise
-                    seconds = _asked_to_wait(error, seconds)
-                time.sleep(seconds)
+            except Exception as error:
+                if not may_pass(error):
+                    raise
+                time.sleep(_asked_to_wait(error, seconds))
         return call()
+
+
+def once(call: Callable[[], object], done: int) -> Callable[[], None]:
+    """``call`` for `ask`, if it creates or deletes.
+
+    The reply to the first try may have been lost and the thing be done. So from the second try on
+    the status ``done`` is no fault: 409 (it is there) of what creates, 404 (it is gone) of what
+    deletes. At the first try it is one.
+    """
+    n_tried = 0
+
+    def attempt() -> None:
+        nonlocal n_tried
+        n_tried += 1
+        try:
+            call()
+        except HfHubHTTPError as error:
+            if n_tried == 1 or error.response.status_code != done:
+                raise
+
+    return attempt
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether the Hub is busy or the connection broke, so that another try may succeed."""
+    if isinstance(error, HfHubHTTPError):
+        return error.response.status_code in _BUSY
+    return isinstance(error, _BROKEN) and not isinstance(error, OfflineModeIsEnabled)
 
 
 def redact(text: str) -> str:
@@ -113,23 +148,63 @@ def redact(text: str) -> str:
     return _TOKEN.sub("…", text)
 
 
-def _asked_to_wait(error: HfHubHTTPError, otherwise: float) -> float:
+def _asked_to_wait(error: Exception, otherwise: float) -> float:
+    if not isinstance(error, HfHubHTTPError):
+        return otherwise
     asked = error.response.headers.get("Retry-After", "")
     return min(float(asked), MAX_WAIT_SECONDS) if asked.isdecimal() else otherwise
 
 
-def _explain(error: BaseException) -> str:
-    if not isinstance(error, HfHubHTTPError):
-        return (
-            f"the connection to the Hub failed ({type(error).__name__}: {redact(str(error))}); "
-            "check the network, then try again"
-        )
+def _explain(error: BaseException) -> str | None:
+    """What went wrong and what to do; ``None`` for a fault of the calling code."""
+    said = f"{type(error).__name__}: {_words(str(error))}"
+    match error:
+        case HfHubHTTPError():
+            return _refusal(error)
+        case LocalTokenNotFoundError():
+            return f"there is no token; {_REMEDIES[401]}"
+        case OfflineModeIsEnabled():
+            return "HF_HUB_OFFLINE forbids to ask the Hub; unset it, then try again"
+        case LocalEntryNotFoundError():
+            told = _explain(error.__cause__) if error.__cause__ else None
+            return told or "the Hub did not send it; try again"
+        case httpx2.HTTPError() | ConnectionError() | TimeoutError():
+            return f"the connection to the Hub failed ({said}); check the network, then try again"
+        case OSError() if type(error).__module__ == "hf_xet":
+            return f"the Hub's storage refuses ({said}); {_REMEDIES[401]}, then try again"
+        case OSError() if error.errno is not None:
+            return f"this machine does not let us ({said}); mend that, then try again"
+        case OSError():
+            return f"the Hub did not send what it should ({said}); try again"
+        case ValueError() if isinstance(error, json.JSONDecodeError) or _USELESS_ANSWERS.search(
+            str(error)
+        ):
+            return f"the Hub's answer is of no use ({said}); try again later"
+        case RuntimeError() if _raised_by_client(error):  # it gave up on the upload of one file
+            return _explain(error.__cause__) if error.__cause__ else f"{said}; try again"
+    return None
+
+
+def _refusal(error: HfHubHTTPError) -> str:
     status = error.response.status_code
-    said = redact((error.server_message or str(error)).strip().replace("\n", " "))[:400]
     missing = isinstance(error, RepositoryNotFoundError | RevisionNotFoundError)
     remedy = _REMEDIES.get(404 if missing and status != 401 else status)
     if status >= 500:
         remedy = "the Hub is in trouble; try again later"
     elif isinstance(error, BadRequestError):
         remedy = "the Hub does not accept what was sent"
-    return f"{status} {said}" + (f"; {remedy}" if remedy else "")
+    return f"{status} {_words(error.server_message or str(error))}" + (
+        f"; {remedy}" if remedy else ""
+    )
+
+
+def _words(text: str) -> str:
+    return redact(text.strip().replace("\n", " "))[:400]
+
+
+def _raised_by_client(error: BaseException) -> bool:
+    """Whether the innermost frame is the Hub's client's; hf_xet is compiled and has no frames."""
+    module = ""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        module = frame.f_globals.get("__name__", "")
+    return module.split(".")[0] == "huggingface_hub"

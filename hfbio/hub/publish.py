@@ -13,10 +13,10 @@ from hfbio.data import load_table
 from hfbio.errors import HubError, SettingError
 from hfbio.hub.client import ask, client, explaining
 from hfbio.hub.payload import digests, files_of, payload
-from hfbio.hub.remote import Commit, Remote
+from hfbio.hub.readable import require_base_readable
+from hfbio.hub.remote import MAIN, Commit, Remote
 from hfbio.hub.secrets import require_no_secrets
 from hfbio.hub.target import (
-    MAIN,
     Pushed,
     Target,
     require_licence,
@@ -66,6 +66,8 @@ def push(
     if note := require_licence(manifest, target):
         say(note)
     metrics = read_metrics(run)
+    if target.public:  # with nobody's token, as a stranger
+        require_base_readable(manifest, False)
     api = client()
     require_writer(api, target)
     remote = Remote(api, target.repo_id)

@@ -24,7 +24,10 @@ _PATTERNS: Final = {
     "a password in an address": r"\b[a-z]+://[^\s/:@\"']+:[^\s/@\"']+@",
     "a line of an .env file": r"^\s*(export\s+)?"
     r"[A-Z0-9_]*(TOKEN|SECRET|PASSWORD|API_?KEY)[A-Z0-9_]*\s*=\s*\S{8,}",
-    "a path of somebody's home": r"(?<![\w.])(/home/[^/\s\"']+|/Users/[^/\s\"']+|/root)(/|\b)"
+    # From the root, up to four folders down, as clusters have it: /mnt/nfs/home/ada. Neither in the
+    # middle of a relative path, merged/root, nor after a host, https://example.org/home/page.
+    "a path of somebody's home": r"(?:(?<=file://)|(?<=\\[nrt])|(?<![\w./~)%-]))(?:/root(?:/|\b)"
+    r"|(?:/[^/\s\"'<>]+){0,4}/(?:homes?|[Uu]sers|g?scratch)/[^/\s\"'<>])"
     r"|\b[A-Za-z]:\\+Users\\+[^\\\s\"']+",
 }
 _SECRET_NAME: Final = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL", re.IGNORECASE)

@@ -11,9 +11,8 @@ from hfbio.bundle import ADAPTER_FOLDER, MANIFEST, Manifest
 from hfbio.card import licences
 from hfbio.errors import HubError, SettingError
 from hfbio.hub.client import ask, require_repo_id
-from hfbio.hub.remote import Remote
+from hfbio.hub.remote import MAIN, Remote
 
-MAIN: Final = "main"
 _WEIGHTS: Final = (
     *("model.safetensors", "adapter_model.safetensors", "pytorch_model.bin", "config.json"),
     *("adapter_config.json", f"{ADAPTER_FOLDER}/adapter_config.json"),
@@ -128,8 +127,4 @@ def require_welcome(remote: Remote, target: Target) -> None:
 def _file_names(remote: Remote, revision: str) -> set[str]:
     if (commit := remote.head(revision) or remote.head(MAIN)) is None:
         return set()
-    entries = ask(
-        f"cannot list the files of {remote.repo_id}",
-        lambda: list(remote.api.list_repo_tree(remote.repo_id, revision=commit, recursive=True)),
-    )
-    return {entry.path for entry in entries}
+    return set(remote.files(commit))

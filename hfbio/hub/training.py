@@ -18,9 +18,9 @@ from hfbio.errors import HfbioError, SettingError
 from hfbio.hub.client import client
 from hfbio.hub.payload import files_of, payload
 from hfbio.hub.publish import Say, push
-from hfbio.hub.remote import Remote
+from hfbio.hub.remote import MAIN, Remote
 from hfbio.hub.secrets import require_no_secrets
-from hfbio.hub.target import MAIN, Pushed, Target, require_welcome, require_writer
+from hfbio.hub.target import Pushed, Target, require_welcome, require_writer
 from hfbio.train import FinetuneConfig
 
 _STATE: Final = (

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Final
 
 from huggingface_hub import HfApi
-from huggingface_hub.errors import LocalEntryNotFoundError
 
-from hfbio.bundle import MANIFEST, read_manifest
-from hfbio.errors import BundleError, HubError, SettingError
-from hfbio.hub.client import explaining, redact
+from hfbio.bundle import MANIFEST, Manifest, read_manifest
+from hfbio.errors import BundleError, SettingError
+from hfbio.hub.client import ask, explaining, redact
+from hfbio.hub.readable import require_base_readable, require_file
 
 TOKEN: Final = "HF_TOKEN"
 """Secret by which a Space reads a private model; the Hub's own clients look for this name."""
@@ -22,11 +22,11 @@ TOKEN: Final = "HF_TOKEN"
 
 @dataclass(frozen=True)
 class Binding:
-    """A model at one commit, and the base it was trained on."""
+    """A model at one commit, and what its hfbio.json says."""
 
     model: str  # USER/REPO
     revision: str  # 40 hexadecimal digits
-    base: str  # catalogue alias or Hub id
+    manifest: Manifest
     closed: bool  # private or gated: a Space needs a token to read it
 
     @property
@@ -43,24 +43,20 @@ def bind(api: HfApi, model: str, revision: str | None) -> Binding:
         BundleError: it holds no hfbio.json, one that cannot be read, or a model on a base that a
             Space cannot find.
     """
-    with explaining(f"cannot look at the model {model}"):
-        info = api.model_info(model, revision=revision)
+    info = ask(
+        f"cannot look at the model {model}", lambda: api.model_info(model, revision=revision)
+    )
     if MANIFEST not in {file.rfilename for file in info.siblings or ()}:
         raise BundleError(f"{model} holds no {MANIFEST}; publish a run with `hfbio push` first")
-    try:
-        with explaining(f"cannot read {MANIFEST} of {model}"):
-            path = Path(api.hf_hub_download(model, MANIFEST, revision=info.sha))
-    except LocalEntryNotFoundError:  # no HTTP error: the client says so when it finds no way
-        raise HubError(
-            f"cannot read {MANIFEST} of {model}: the Hub did not send it; try again"
-        ) from None
+    with explaining(f"cannot read {MANIFEST} of {model}"):
+        path = Path(api.hf_hub_download(model, MANIFEST, revision=info.sha))
     manifest = read_manifest(path.parent)
     if manifest.base_is_local and manifest.method != "full":
         raise BundleError(
             f"{model} adapts {manifest.base!r}, a folder of one machine, which a Space cannot "
             "read; publish the whole model with `hfbio push --merge`"
         )
-    return Binding(model, str(info.sha), manifest.base, bool(info.private or info.gated))
+    return Binding(model, str(info.sha), manifest, bool(info.private or info.gated))
 
 
 def read_secrets(
@@ -98,7 +94,9 @@ def read_secrets(
 def require_readable(
     api: HfApi, binding: Binding, secrets: Mapping[str, str], there: Iterable[str]
 ) -> None:
-    """Check that the Space will be able to read its model.
+    """Check that the Space will be able to read its model, and the base of that.
+
+    What a secret opens that the Space has already cannot be known; such a one is trusted.
 
     Args:
         api: the client.
@@ -107,17 +105,22 @@ def require_readable(
         there: names of secrets that the Space has already.
 
     Raises:
-        SettingError: the model is private or gated and no token is given.
-        HubError: the token that is given does not open it.
+        SettingError: model or base is private or gated and no token is given, or the base does
+            not open with it.
+        HubError: the token that is given does not open the model.
     """
-    if not binding.closed:
+    if TOKEN not in secrets and TOKEN in there:
         return
-    if TOKEN in secrets:
-        with explaining(f"the token for the secret {TOKEN} does not open {binding.model}"):
-            api.model_info(binding.model, revision=binding.revision, token=secrets[TOKEN])
-    elif TOKEN not in there:
+    if binding.closed and TOKEN not in secrets:
         raise SettingError(
             f"{binding.model} is private or gated, so the Space needs a token to read it: make one "
             "that may read that model and nothing else, put it into an environment variable such "
             f"as MODEL_TOKEN, and add `--secret {TOKEN}=MODEL_TOKEN`"
         )
+    token = secrets.get(TOKEN, False)
+    if token:
+        ask(
+            f"the token for the secret {TOKEN} does not open {binding.model}",
+            lambda: require_file(api, binding.model, MANIFEST, binding.revision, token),
+        )
+    require_base_readable(binding.manifest, token)

@@ -85,7 +85,8 @@ def create_space(
         say: told of each stage.
 
     Raises:
-        SettingError: the Space exists, or is another kind of page; or a secret is missing.
+        SettingError: the Space exists, is another kind of page, or is public already without
+            ``public``; or a secret is missing, or the model's base cannot be read.
         BundleError: the model's repository holds no bundle that a Space can load.
         SecretError: a file that would be uploaded holds a token.
         HubError: the Hub refused, or the Space does not come up.
@@ -100,9 +101,9 @@ def create_space(
     api = client()
     binding = bind(api, model, revision)
     space = SpaceRemote(api, repo_id)
-    _require_welcome(space, update)
+    _require_welcome(space, update, public)
     require_readable(api, binding, values, space.secret_names())
-    new = not space.exists
+    new = not space.repo.exists
     with TemporaryDirectory(prefix="hfbio-space-") as made:
         if duplicate is None:
             files = write_space(Path(made), binding)
@@ -116,14 +117,20 @@ def create_space(
         try:
             commit = space.commit(files, f"Sample from {model} with hfbio", whole=not duplicate)
         except BaseException as error:
-            left = space.remove_if_new()
+            left = space.repo.remove_if_new()
             if left and isinstance(error, HubError):
                 raise HubError(f"{error}{left}") from error
             raise
-    if not new:
-        space.configure(binding.variables, values, hardware)
+    restarting = not new and space.configure(binding.variables, values, hardware)
     say("waiting for it to run")
-    runtime = wait(api, repo_id, commit, timeout=timeout, poll_seconds=poll_seconds)
+    runtime = wait(
+        api,
+        repo_id,
+        commit,
+        restarting=restarting,
+        timeout=timeout,
+        poll_seconds=poll_seconds,
+    )
     if public:
         space.publish()
     return CreatedSpace(
@@ -134,24 +141,30 @@ def create_space(
         model=model,
         revision=binding.revision,
         hardware=str(runtime.hardware or runtime.requested_hardware or "unknown hardware"),
-        public=not space.private,
+        public=not space.repo.private,
     )
 
 
-def _require_welcome(space: SpaceRemote, update: bool) -> None:
-    if not space.exists:
+def _require_welcome(space: SpaceRemote, update: bool, public: bool) -> None:
+    name = space.repo.repo_id
+    if not space.repo.exists:
         return
     if not update:
         raise SettingError(
-            f"the Space {space.repo_id} exists; change it with --update, or choose another name"
+            f"the Space {name} exists; change it with --update, or choose another name"
         )
     space.require_ours()
+    if not space.repo.private and not public:
+        raise SettingError(
+            f"the Space {name} is public: everybody would sample from this model at once; add "
+            "--public if that is meant, make the Space private, or choose another name"
+        )
 
 
 def _rebind(source: SpaceRemote, binding: Binding, folder: Path) -> dict[str, Path]:
     """The files of a copy of ``source`` that speak of its model: written into ``folder``."""
-    if not source.exists:
-        raise SettingError(f"there is no Space {source.repo_id} to duplicate")
+    if not source.repo.exists:
+        raise SettingError(f"there is no Space {source.repo.repo_id} to duplicate")
     source.require_ours()
     texts = {
         README: bind_readme(source.read(README), binding),

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import re
 import shutil
+from fnmatch import fnmatchcase
 from importlib.metadata import PackageNotFoundError, requires
+from importlib.metadata import files as files_of_wheel
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +20,7 @@ from huggingface_hub import RepoCard
 
 from hfbio import resources
 from hfbio.errors import SettingError
-from hfbio.models.catalogue import find
+from hfbio.models.catalogue import BASES, find
 from hfbio.space_repo.binding import Binding
 
 README: Final = "README.md"
@@ -28,25 +30,44 @@ PACKAGE: Final = "hfbio/"
 LISTING: Final = "hfbio/_data/space_files.txt"
 """Names, one a line, of the files outside hfbio/ that an upload wrote."""
 MAX_BYTES: Final = 10_000_000
+# An allow-list, as for a model: anything may lie beside the code of a checkout, such as a table of
+# somebody's sequences. A test holds it against the files that are under version control.
+_PAGE: Final = (APP, README)
+_WEIGHTS: Final = (
+    *("NOTICE", "README.md", "config.json", "model.safetensors"),
+    *("tokenizer.json", "tokenizer_config.json"),
+)
+_CODE: Final = (
+    *("*.py", "py.typed", "card/templates/*.md", "report/templates/*.html"),
+    *(
+        f"models/weights/{base.location}/{name}"
+        for base in BASES.values()
+        if base.source == "bundled"
+        for name in _WEIGHTS
+    ),
+)
+_RECIPES: Final = ("*.yaml",)
+_INSTALLED: Final = Path(resources.__file__).parent
 
 
 def write_space(folder: Path, binding: Binding) -> dict[str, Path]:
     """Write every file of a Space into an empty folder; returns them by path in the repository.
 
-    The same from a wheel and from a checkout.
+    The same from a wheel and from a checkout. A file that is not hfbio's, by name or by the wheel's
+    own record, stays out.
 
     Raises:
-        SettingError: hfbio is not installed, or its folder holds more than hfbio does.
+        SettingError: hfbio is not installed, or a file of its is larger than it can be.
     """
-    _copy(resources.folder("space"), folder)
+    _copy(resources.folder("space"), folder, _PAGE)
     readme = folder / README
     readme.write_text(bind_readme(readme.read_text(encoding="utf-8"), binding), encoding="utf-8")
     (folder / REQUIREMENTS).write_text(requirements(binding), encoding="utf-8")
     own = sorted(files_of(folder))
     package = folder / PACKAGE
-    _copy(Path(resources.__file__).parent, package, without="_data")
+    _copy(_INSTALLED, package, _CODE)
     for name in ("configs", "accelerate"):
-        _copy(resources.folder(name), package / "_data" / name)
+        _copy(resources.folder(name), package / "_data" / name, _RECIPES)
     (folder / LISTING).write_text("".join(f"{name}\n" for name in own), encoding="utf-8")
     files = files_of(folder)
     if (size := sum(path.stat().st_size for path in files.values())) > MAX_BYTES:
@@ -77,7 +98,7 @@ def requirements(binding: Binding) -> str:
     Raises:
         SettingError: hfbio is not installed, so that nobody knows what it needs.
     """
-    base = find(binding.base)
+    base = find(binding.manifest.base)
     extra = base.location if base is not None and base.source == "package" else None
     try:
         declared = requires("hfbio") or []
@@ -105,15 +126,23 @@ def _name(requirement: str) -> str:
     return re.split(r"[^\w.-]", requirement.strip(), maxsplit=1)[0].lower().replace("_", "-")
 
 
-def _copy(source: Path, target: Path, without: str | None = None) -> None:
-    def left_out(folder: str, names: list[str]) -> list[str]:
-        return [
-            name
-            for name in names
-            if name.startswith(".")
-            or name == "__pycache__"
-            or name.endswith((".pyc", ".pyo"))
-            or (name == without and Path(folder) == source)
-        ]
+def _copy(source: Path, target: Path, allowed: tuple[str, ...]) -> None:
+    recorded = _recorded()
+    for path in sorted(source.rglob("*")):
+        name = path.relative_to(source).as_posix()
+        hidden = any(part.startswith((".", "__pycache__")) for part in name.split("/"))
+        if hidden or not path.is_file() or not any(fnmatchcase(name, p) for p in allowed):
+            continue
+        if name.startswith("_data/") or (recorded is not None and path.resolve() not in recorded):
+            continue
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target / name)
 
-    shutil.copytree(source, target, ignore=left_out, dirs_exist_ok=True)
+
+def _recorded() -> frozenset[Path] | None:
+    """The files that a wheel brought; ``None`` where hfbio runs from a checkout."""
+    try:
+        found = frozenset(Path(str(f.locate())).resolve() for f in files_of_wheel("hfbio") or ())
+    except PackageNotFoundError:
+        return None
+    return found if (_INSTALLED / "__init__.py").resolve() in found else None

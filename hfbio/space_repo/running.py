@@ -5,14 +5,11 @@ from __future__ import annotations
 import time
 from typing import Final
 
-import httpx2
 from huggingface_hub import HfApi, SpaceRuntime
-from huggingface_hub.errors import HfHubHTTPError
 
 from hfbio.errors import HubError
-from hfbio.hub.client import explaining, redact
+from hfbio.hub.client import explaining, may_pass, redact
 
-_UP: Final = ("RUNNING", "SLEEPING")  # a sleeping Space wakes when somebody visits it
 _DOWN: Final = {
     "BUILD_ERROR": "the first fault in {url}?logs=build tells why; mend it, then use --update",
     "RUNTIME_ERROR": "the end of {url}?logs=container tells why; mend it, then use --update",
@@ -22,47 +19,53 @@ _DOWN: Final = {
     "DELETING": "somebody deletes it",
 }
 _GRACE: Final = 60.0  # seconds in which the Hub may not know yet that there is an app file
+RESTART_SECONDS = 30.0  # in which a Space whose settings have changed begins to restart
 
 
 def wait(
-    api: HfApi, repo_id: str, commit: str, *, timeout: float, poll_seconds: float
+    api: HfApi,
+    repo_id: str,
+    commit: str,
+    *,
+    restarting: bool,
+    timeout: float,
+    poll_seconds: float,
 ) -> SpaceRuntime:
     """Wait until the Space runs this commit.
 
     For a while after an upload the Hub may still tell of what was there before: the old commit
     runs, the old build failed, there is no app file. So a failure counts when it is told
-    twice, and running counts for this commit alone.
+    twice, and running counts for this commit alone. After a change of settings the commit is the
+    same as before: a stage counts once another one was told, or `RESTART_SECONDS` have passed.
 
     Args:
         api: the client.
         repo_id: of the Space.
         commit: what is to run.
+        restarting: its settings have changed.
         timeout: seconds, >= 0.
         poll_seconds: between two questions.
 
     Raises:
         HubError: it failed, or time is up; with what to do.
     """
-    begun, stage = time.monotonic(), "not known"
+    begun, stages = time.monotonic(), ["not known"]
     while True:
-        told_before = stage
-        try:
-            runtime = api.get_space_runtime(repo_id)
-            stage = str(getattr(runtime.stage, "value", runtime.stage))
-            current = runtime.raw.get("sha") in (None, commit)
-            if stage in _UP and current:
-                return runtime
-            if stage in _DOWN and stage == told_before:
-                raise HubError(_fault(api, repo_id, stage, runtime))
-        except (HfHubHTTPError, httpx2.TransportError) as error:
-            # One failed question in a quarter of an hour of asking is no reason to give up.
-            if not may_pass(error):
-                with explaining(f"{repo_id} is uploaded, but does not say how it is"):
-                    raise
         waited = time.monotonic() - begun
-        if waited >= (min(timeout, _GRACE) if stage == "NO_APP_FILE" else timeout):
+        if runtime := _look(api, repo_id):
+            stages.append(str(getattr(runtime.stage, "value", runtime.stage)))
+            settled = (
+                not restarting
+                or len(set(stages[1:])) > 1
+                or waited >= min(RESTART_SECONDS, timeout)
+            )
+            if _is_up(stages[-1], settled) and runtime.raw.get("sha") in (None, commit):
+                return runtime
+            if settled and stages[-1] in _DOWN and stages[-1] == stages[-2]:
+                raise HubError(_fault(api, repo_id, stages[-1], runtime))
+        if waited >= (min(timeout, _GRACE) if stages[-1] == "NO_APP_FILE" else timeout):
             raise HubError(
-                f"{repo_id} does not run after {waited:.0f} s (stage {stage}); it may "
+                f"{repo_id} does not run after {waited:.0f} s (stage {stages[-1]}); it may "
                 f"still come up: look at {page_of(api, repo_id)}, or wait on with --update"
             )
         time.sleep(min(poll_seconds, max(0.0, timeout - waited)))
@@ -73,10 +76,23 @@ def page_of(api: HfApi, repo_id: str) -> str:
     return f"{api.endpoint}/spaces/{repo_id}"
 
 
-def may_pass(error: Exception) -> bool:
-    """Whether it is the network's fault or the Hub's own, or haste, and not a refusal."""
-    status = getattr(getattr(error, "response", None), "status_code", 0)
-    return isinstance(error, httpx2.TransportError) or status == 429 or status >= 500
+def _look(api: HfApi, repo_id: str) -> SpaceRuntime | None:
+    """What the Hub says of it; ``None`` if it is too busy to say.
+
+    One failed question in a quarter of an hour of asking is no reason to give up.
+    """
+    with explaining(f"{repo_id} is uploaded, but does not say how it is"):
+        try:
+            return api.get_space_runtime(repo_id)
+        except Exception as error:
+            if not may_pass(error):
+                raise
+            return None
+
+
+def _is_up(stage: str, settled: bool) -> bool:
+    # A sleeping Space wakes when somebody visits it, and then with its new settings.
+    return stage == "SLEEPING" or (stage == "RUNNING" and settled)
 
 
 def _fault(api: HfApi, repo_id: str, stage: str, runtime: SpaceRuntime) -> str:
