@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from hfbio.errors import BundleError, SettingError
 from hfbio.models.catalogue import FAMILIES, find
-from hfbio.models.untrusted import MAX_JSON_BYTES, read_object
+from hfbio.models.untrusted import read_object
 from hfbio.objectives import OBJECTIVES
 from hfbio.objectives import build as build_objective
 from hfbio.tokens import Tags
@@ -25,11 +25,12 @@ from hfbio.tokens import Tags
 MANIFEST: Final = "hfbio.json"
 ADAPTER_FOLDER: Final = "adapter"  # of a push that also carries merged/; a run has it at the top
 FORMAT: Final = 1
-MAX_BYTES: Final = MAX_JSON_BYTES
 METHODS: Final = ("lora", "dora", "full")
 TAG_FIELDS: Final = ("locus", "species", "isotype", "v_family")  # see data.encode.record_tag
 SCHEMES: Final = ("imgt",)
 LAYOUTS: Final = ("single",)
+
+WITHHELD: Final = "withheld: it names a place or a key"
 
 _HUB_ID: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
 _COMMIT: Final = re.compile("[0-9a-f]{40}")
@@ -37,6 +38,16 @@ _LICENCE: Final = re.compile(r"[\w .,:/+()-]{0,100}")
 _PACKAGE: Final = re.compile(r"[\w.-]{1,100}", re.ASCII)
 _VERSION: Final = re.compile(r"[\w.+!-]{1,100}", re.ASCII)
 _LENGTH: Final = re.compile("[1-9][0-9]{0,5}")
+# Settings that say nothing about the model, or that hfbio.json tells in another place.
+_PLACES: Final = {
+    *("output_dir", "run_name", "resume_from_checkpoint", "model", "data"),
+    *("push_to_hub", "project"),
+}
+_SERVICES: Final = ("hub_", "trackio_")  # first letters of settings that name accounts
+_FILES: Final = {"accelerator_config", "fsdp_config", "deepspeed"}  # if text, JSON or a file's name
+_DATASET: Final = re.compile(r"hf://[^\s\"']+")  # named as the source of the data in any case
+# A path, a home folder, an address or a token of whoever trained.
+_PRIVATE: Final = re.compile(r"/|(^|[\s\"'=:,(\[])(~|[A-Za-z]:\\|\\\\)|\b(hf|api_org)_\w{6,}")
 _MAX_COUNT: Final = 10**12  # chains of one length; all of OAS has some 2e9
 
 
@@ -112,11 +123,42 @@ def read_manifest(folder: Path) -> Manifest:
     return Manifest(**{**raw, "tags": tags})
 
 
+def public_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a run as hfbio.json and cards tell them, the same in both.
+
+    Settings that name folders, accounts or projects are left out. Wherever else a path, an
+    address or a token stands, `WITHHELD` stands in its place; ``hf://`` addresses of data stay,
+    since ``data`` tells them as well. Done twice, it changes nothing more.
+    """
+    return {
+        name: WITHHELD
+        if name in _FILES and isinstance(value, str) and not value.lstrip().startswith("{")
+        else _public(value)
+        for name, value in settings.items()
+        if name not in _PLACES and not name.startswith(_SERVICES)
+    }
+
+
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON to a temporary name beside ``path`` and move it into place."""
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     os.replace(temporary, path)
+
+
+def _public(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {
+            f"{i}: {WITHHELD}" if _is_private(str(name)) else name: _public(part)
+            for i, (name, part) in enumerate(value.items(), 1)
+        }
+    if isinstance(value, list | tuple):
+        return [_public(part) for part in value]
+    return WITHHELD if _is_private(str(value)) else value
+
+
+def _is_private(text: str) -> bool:
+    return _PRIVATE.search(_DATASET.sub("", text)) is not None
 
 
 def _require_known(path: Path, name: str, value: Any, known: Any) -> None:

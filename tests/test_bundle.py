@@ -9,13 +9,12 @@ import pytest
 from hfbio.bundle import (
     FORMAT,
     MANIFEST,
-    MAX_BYTES,
-    TAG_FIELDS,
     Manifest,
     read_manifest,
     write_manifest,
 )
 from hfbio.errors import BundleError
+from hfbio.models.untrusted import MAX_JSON_BYTES
 from hfbio.tokens import Tags
 
 TAGS = Tags.from_rows("composite", {"locus": ["IGH"] * 3, "isotype": ["IGHG", "IGHM", ""]})
@@ -103,7 +102,7 @@ def test_what_is_not_utf8_or_too_large_is_refused(tmp_path):
     with pytest.raises(BundleError, match="is not JSON"):
         read_manifest(tmp_path)
     with (tmp_path / MANIFEST).open("wb") as file:
-        file.truncate(MAX_BYTES + 1)
+        file.truncate(MAX_JSON_BYTES + 1)
     with pytest.raises(BundleError, match="larger than"):
         read_manifest(tmp_path)
 
@@ -209,9 +208,6 @@ def test_lengths_that_no_chain_can_be_drawn_from_are_refused(tmp_path, raw, leng
 
 
 def test_tags_of_every_kind_that_training_knows_are_read(tmp_path, raw):
-    from hfbio.train.config import TAG_FIELDS as TRAINED
-
-    assert set(TAG_FIELDS) == set(TRAINED)
     values = {"locus": ["IGH"], "species": ["rhesus monkey"], "v_family": ["IGHV3"]}
     row = [vs[0] for vs in values.values()]
     raw |= {"tags": {"style": "composite", "values": values, "seen": [row]}}

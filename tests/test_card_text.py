@@ -10,8 +10,9 @@ from carded import MANIFEST, REPO, metrics, write_bundle
 from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
+from hfbio.bundle import WITHHELD, public_settings
 from hfbio.card import Example, licences, write_card
-from hfbio.card.details import WITHHELD, settings
+from hfbio.card.details import settings
 from hfbio.card.markdown import code, fence, text
 from hfbio.tokens import Tags
 
@@ -141,13 +142,17 @@ def test_long_text_is_cut():
     [
         *("/home/alice/ds.json", "~/ds.json", "../ds.json", "C:\\Users\\alice", "file:///alice"),
         *({"config": "/home/alice"}, ["./alice"], "x=/alice", "hf_abcdefghijklmnop"),
-        "https://alice:secret@hub.corp",
+        *("https://alice:secret@hub.corp", "alice/ds.json", "alice.json", r"\\nas\alice"),
+        *({"/home/alice": 1}, {"a": [{"b": "c:/alice"}]}),
     ],
 )
 def test_places_and_keys_of_who_trained_are_withheld(value):
     given = {"deepspeed": value, "lora_target_modules": r".*encoder\.layer\..*(query|key)"}
     shown = settings(dataclasses.replace(MANIFEST, training={"settings": given}))
-    assert shown["deepspeed"] == WITHHELD
+    assert WITHHELD in shown["deepspeed"]
+    assert "alice" not in shown["deepspeed"]
+    assert "hf_" not in shown["deepspeed"]
+    assert public_settings(public_settings(given)) == public_settings(given)
     assert shown["lora_target_modules"] == given["lora_target_modules"]  # a regex is no path
 
 

@@ -3,6 +3,7 @@
 import pytest
 import yaml
 
+from hfbio.bundle import WITHHELD
 from hfbio.errors import SettingError
 from hfbio.resources import folder
 from hfbio.train.config import FinetuneConfig, changed_settings, read_config
@@ -49,7 +50,8 @@ def test_flags_alone_are_enough():
 
 def test_every_shipped_recipe_can_be_read():
     for path in folder("configs").glob("*.yaml"):
-        assert read_config(path).model
+        config = read_config(path)
+        assert config.model or config.architecture
 
 
 def test_numbers_may_be_written_as_yaml_reads_them_or_as_text(recipe):
@@ -258,6 +260,43 @@ def test_changed_settings_are_those_that_were_set_without_places(recipe, tmp_pat
     )
     changed = changed_settings(config)
     assert changed == {"lora_r": 4, "learning_rate": 0.003, "tags": ["locus"], "max_steps": 7}
+
+
+def test_changed_settings_name_no_file_project_or_account(recipe):
+    config = read_config(
+        recipe(
+            project="secret-project",
+            trackio_space_id="secret/space",
+            trackio_bucket_id="secret/bucket",
+            lr_scheduler_kwargs={"/nfs/secret": 1, "rates": [0.5, "https://secret.example.org"]},
+            optim_args="file=~/secret",
+            lora_target_modules=r".*encoder\.layer\..*(query|key)",
+            max_steps=7,
+        )
+    )
+    # As they were asked for; the files would have to be there, and deepspeed installed.
+    config._asked |= {"deepspeed": "secret.json", "fsdp_config": "configs/secret.json"}
+    config._asked["accelerator_config"] = {"split_batches": True, "x": "/home/secret/a.json"}
+    assert changed_settings(config) == {
+        "accelerator_config": {"split_batches": True, "x": WITHHELD},
+        "lr_scheduler_kwargs": {f"1: {WITHHELD}": 1, "rates": [0.5, WITHHELD]},
+        "optim_args": WITHHELD,
+        "lora_target_modules": r".*encoder\.layer\..*(query|key)",
+        "max_steps": 7,
+        "deepspeed": WITHHELD,
+        "fsdp_config": WITHHELD,
+    }
+
+
+def test_sources_keep_their_weights_and_their_names_on_the_hub(recipe):
+    names = ("proteins:example:HumanSwissProt", "simulate:human:IGH:30", "hf://datasets/a/b.csv")
+    sources = {**dict.fromkeys(names, 0.25), "/home/secret/oas.csv": 0.5}
+    given = {"architecture": "esm", "method": "full", "sources": sources}
+    config = read_config(recipe(yaml.safe_dump(given, sort_keys=False)))
+    assert changed_settings(config)["sources"] == {
+        **dict.fromkeys(names, 0.25),
+        f"4: {WITHHELD}": 0.5,
+    }
 
 
 def test_without_changes_there_are_no_changed_settings():

@@ -172,6 +172,15 @@ def test_weights_beyond_the_base_are_refused_unread(sapiens_bundle, tmp_path, mo
         load(file.parent)
 
 
+def test_a_network_far_larger_than_its_weights_is_not_allocated(homeless, tmp_path, monkeypatch):
+    def allocate(*_):
+        raise AssertionError("weights were read")
+
+    monkeypatch.setattr("hfbio.models.full_file.read_tensors", allocate)
+    with pytest.raises(AdapterMismatch, match="numbers where it has"):
+        load(spoilt(homeless[0] / "full", tmp_path / "x", "config.json", num_hidden_layers=128))
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import math
+import re
 import subprocess
 import sys
 
@@ -127,6 +128,102 @@ def test_a_tokenizer_without_residues_is_refused(spaced_bert):
     spaced_bert.joinpath("tokenizer.json").write_text(json.dumps(content))
     with pytest.raises(UnknownModel, match="not as start, one id for each residue, stop"):
         load_base(str(spaced_bert), check_loss=False)
+
+
+def spoil(folder, name, **changes):
+    raw = json.loads((folder / name).read_text())
+    (folder / name).write_text(json.dumps({**raw, **changes}))
+
+
+def nested(depth):
+    return {"x": nested(depth - 1)} if depth else {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"hidden_size": "abc"}, "hidden_size 'abc'; it must be a whole number from 1 to 8,192"),
+        ({"hidden_size": 10**6}, "hidden_size 1000000"),
+        ({"hidden_size": True}, "hidden_size True"),
+        ({"hidden_size": None}, "config.json describes no model"),
+        ({"vocab_size": 0}, "vocab_size 0"),
+        ({"num_hidden_layers": [2]}, "num_hidden_layers [2]"),
+        ({"num_attention_heads": 7}, "config.json describes no model"),
+        ({"pad_token_id": "x"}, "config.json describes no model"),
+        ({"layer_norm_eps": "x"}, "config.json"),
+        ({"quantization_config": {"bits": 4}}, "quantization or kernels"),
+        # Nothing of 8,192 x 128 layers is allocated for a file of 0.1 MB.
+        ({"hidden_size": 8192, "num_hidden_layers": 128}, "bytes; config.json describes a network"),
+        ({"notes": nested(20)}, "more than 16 levels deep"),
+        ({"notes": "x" * 5000}, "text of 5,000 letters"),
+        ({"model_type": ["esm"]}, "model_type ['esm']; hfbio knows"),
+        ({"model_type": "x" * 999}, "hfbio knows esm"),
+    ],
+    ids=lambda value: f"{value!s:.40}",
+)
+def test_an_odd_config_is_an_unknown_model(tiny_esm, changes, said):
+    spoil(tiny_esm, "config.json", **changes)
+    with pytest.raises(UnknownModel) as caught:
+        load_base(str(tiny_esm), check_loss=False)
+    assert said in str(caught.value)
+    assert len(str(caught.value)) < 1000
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        *(("config.json", text) for text in ("", "[]", "null", "[" * 10**5, '{"a": 1, "a": 2}')),
+        *(("tokenizer.json", text) for text in ("", "7", '{"model": 7}')),
+        *(("tokenizer_config.json", text) for text in ("", "[]", '{"added_tokens_decoder": 7}')),
+        ("model.safetensors", "\x1b[2J" * 10**5),
+    ],
+    ids=lambda value: f"{value!r:.30}",
+)
+def test_a_file_that_is_not_what_it_should_be_is_an_unknown_model(spaced_bert, name, text):
+    (spaced_bert / name).write_text(text)
+    with pytest.raises(UnknownModel, match=re.split(r"[_.]", name)[0] + "|weights") as caught:
+        load_base(str(spaced_bert), check_loss=False)
+    assert str(caught.value).isprintable()
+
+
+def test_a_name_of_a_weight_is_not_printed_as_it_comes(tiny_esm):
+    edit_weights(tiny_esm, lambda w: w.update({"\x1b[2J" + "x" * 5000: torch.ones(1)}))
+    with pytest.raises(UnknownModel, match="no place in the model") as caught:
+        load_base(str(tiny_esm), check_loss=False)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) < 500
+
+
+def test_chains_that_the_position_table_does_not_hold_are_an_unknown_model(spaced_bert):
+    config = BertConfig.from_pretrained(spaced_bert, max_position_embeddings=50)
+    BertForMaskedLM(config).save_pretrained(spaced_bert)
+    with pytest.raises(UnknownModel, match="tokenizer and weights do not fit each other"):
+        load_base(str(spaced_bert))
+
+
+def test_a_regex_that_may_never_end_is_not_run_by_the_tokenizer_of_a_base(spaced_bert):
+    split = {"type": "Split", "pattern": {"Regex": r"(\w+)+!"}, "behavior": "Isolated"}
+    spoil(spaced_bert, "tokenizer.json", pre_tokenizer={**split, "invert": False})
+    with pytest.raises(UnknownModel, match=r"tokenizer\.json holds the regex"):
+        load_base(str(spaced_bert), check_loss=False)
+
+
+def test_fields_that_hfbio_does_not_know_do_not_spoil_a_base(tiny_esm):
+    spoil(
+        tiny_esm,
+        "config.json",
+        architectures=["EsmForMaskedLM"],
+        auto_map={"AutoModel": "stranger.Model"},  # not run, and not needed
+        classifier_dropout=None,
+        gradient_checkpointing=False,
+        id2label={"0": "LABEL_0"},
+        my_training={"epochs": 3, "loss": 2.1},
+        torch_dtype="float16",
+        transformers_version="4.25.0.dev0",
+    )
+    (tiny_esm / "trainer_state.json").write_bytes(b" " * 16_000_001)  # read by nobody
+    load_base(str(tiny_esm), check_loss=False)
 
 
 def test_a_misspelt_alias_is_answered_with_the_right_one():

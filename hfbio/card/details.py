@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
-from typing import Final
 
-from hfbio.bundle import Manifest
-
-WITHHELD: Final = "withheld: it names a place or a key"
-# A path, a home folder, an address or a token of whoever trained.
-_PRIVATE: Final = re.compile(r"(^|[\s\"'=:,(\[])(~|\.{0,2}/|[A-Za-z]:\\)|\bhf_\w{8,}")
+from hfbio.bundle import Manifest, public_settings
 
 
 @dataclass(frozen=True)
@@ -39,9 +33,12 @@ def combinations(manifest: Manifest) -> list[Combination]:
 
 
 def settings(manifest: Manifest) -> dict[str, str]:
-    """The settings that were given, as text, without what may be private."""
-    shown = {}
-    for name, value in dict(manifest.training.get("settings") or {}).items():
-        written = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        shown[str(name)] = WITHHELD if _PRIVATE.search(written) else written
-    return shown
+    """The settings that were given, as text, without what may be private.
+
+    A run of hfbio has left that out of hfbio.json already; one of an earlier version has not.
+    """
+    given = manifest.training.get("settings")
+    return {
+        str(name): value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        for name, value in public_settings(given if isinstance(given, dict) else {}).items()
+    }

@@ -10,11 +10,25 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx2
-from huggingface_hub import hf_hub_download, snapshot_download
-from huggingface_hub.errors import DryRunError
+from huggingface_hub import (
+    hf_hub_download,
+    snapshot_download,
+    try_to_load_from_cache,
+)
+from huggingface_hub.errors import (
+    DryRunError,
+    GatedRepoError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
 
-from hfbio.bundle import ADAPTER_FOLDER, MANIFEST, MAX_BYTES, Manifest, read_manifest
+from hfbio.bundle import ADAPTER_FOLDER, MANIFEST, Manifest, read_manifest
 from hfbio.errors import HubError, SettingError
+from hfbio.models.base_files import cache_lacks, in_words, unreadable
 from hfbio.models.catalogue import find
 from hfbio.models.untrusted import MAX_JSON_BYTES, require_size
 
@@ -25,6 +39,7 @@ _FILES: Final = (
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
     *("added_tokens.json", "vocab.txt", "vocab.json", "merges.txt"),
 )
+_NO_NETWORK: Final = (OfflineModeIsEnabled, httpx2.ConnectError, httpx2.TimeoutException)
 
 
 @dataclass(frozen=True)
@@ -65,12 +80,16 @@ class Found:
 
 
 def find_bundle(name: str, revision: str | None) -> Found | None:
-    """The bundle that ``name`` means; ``None`` if it may be a base.
+    """The bundle that ``name`` means; ``None`` if it is none, and so may be a base.
+
+    ``None`` needs proof: the Hub, or the cache where there is no network, knows that there is no
+    hfbio.json. A bundle taken for a base would load its weights without its tags.
 
     Raises:
         BundleError: its hfbio.json does not hold what it should.
-        HubError: it is there and cannot be downloaded.
+        HubError: it is there and cannot be downloaded, or nobody knows whether it is there.
         SettingError: a revision of a folder.
+        UnknownModel: no such repository or revision, neither on the Hub nor in the cache.
     """
     folder = Path(name)
     if (folder / MANIFEST).is_file():
@@ -81,12 +100,35 @@ def find_bundle(name: str, revision: str | None) -> Found | None:
         return None
     try:
         there = hf_hub_download(name, MANIFEST, revision=revision, dry_run=True)
-    except OSError:  # a base has none; `load_base` tells of all other reasons
+    except (RemoteEntryNotFoundError, HFValidationError):
+        return None  # `load_base` tells of a name that no repository can have
+    except (OSError, httpx2.HTTPError) as error:
+        _require_known_base(name, revision, error)
         return None
-    require_size(f"{name}: {MANIFEST}", there.file_size, MAX_BYTES)
+    require_size(f"{name}: {MANIFEST}", there.file_size, MAX_JSON_BYTES)
     with _fetching(name):  # by commit: the branch may move between two calls
         path = Path(hf_hub_download(name, MANIFEST, revision=there.commit_hash))
     return Found(read_manifest(path.parent), path.parent, name, there.commit_hash)
+
+
+def _require_known_base(name: str, revision: str | None, error: Exception) -> None:
+    """Raise what keeps the Hub from telling, unless the cache knows that there is no hfbio.json."""
+    cause = (isinstance(error, LocalEntryNotFoundError) and error.__cause__) or error
+    offline = isinstance(cause, _NO_NETWORK)
+    # Missing, or private to somebody else: the Hub does not say which. What is cached still loads.
+    hidden = isinstance(cause, RepositoryNotFoundError) and not isinstance(cause, GatedRepoError)
+    if isinstance(cause, RevisionNotFoundError):
+        raise unreadable(name, cause) from error
+    if offline or hidden:
+        if cache_lacks(name, MANIFEST, revision):
+            return
+        if try_to_load_from_cache(name, "config.json", revision=revision) is None:
+            raise unreadable(name, cause) from error  # nothing that could be loaded
+    raise HubError(
+        f"the Hub does not tell whether {name} holds {MANIFEST}, and without it a tuned model "
+        f"would be taken for a plain one ({in_words(cause)}); check the network and, for a private "
+        "or gated repository, `hf auth login`, then try again"
+    ) from error
 
 
 @contextmanager

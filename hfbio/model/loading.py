@@ -55,11 +55,14 @@ def load(
         revision: branch, tag or commit, for Hub repositories.
         base: where the base lies, for bundles made on a local folder; it must have the name that
             hfbio.json records.
-        trust_remote_code: run model code from the base's repository; never the bundle's.
+        trust_remote_code: run model code from the repository of a base that you name yourself, by
+            ``name`` or ``base``, or of a base and commit in the catalogue. Never the bundle's, nor
+            that of another base that a bundle names: its code is as much a stranger's.
         device: where to put the weights.
 
     Raises:
-        UnknownModel: nothing of that name.
+        UnknownModel: nothing of that name, or a base that cannot be loaded.
+        HubError: the Hub cannot be asked, or refuses.
         BundleError: a file is missing, too large, or does not hold what hfbio writes; or the base
             was a local folder and ``base`` is not given.
         AdapterMismatch: ``base`` is not the base the adapter was trained on, or the weights do not
@@ -112,7 +115,7 @@ def _load_untuned(
     loaded = load_base(
         given or manifest.base,
         revision=None if given else manifest.base_revision,
-        trust_remote_code=trust_remote_code,
+        trust_remote_code=trust_remote_code and (given is not None or _in_catalogue(manifest)),
     )
     if loaded.name != manifest.base:
         raise AdapterMismatch(f"{bundle} was trained on {manifest.base}, not on {loaded.name}")
@@ -122,6 +125,12 @@ def _load_untuned(
             f"{loaded.family.model_type!r}"
         )
     return for_objective(loaded, manifest.objective["kind"])
+
+
+def _in_catalogue(manifest: Manifest) -> bool:
+    """The catalogue names base and commit; anybody may propose a commit to a repository."""
+    known = find(manifest.base)
+    return known is not None and manifest.base_revision in (None, known.revision)
 
 
 def _require_unmistakable(bundle: str, manifest: Manifest) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -12,12 +11,12 @@ from typing import Any, Literal
 
 import torch
 import transformers
-from huggingface_hub import hf_hub_download
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from hfbio.errors import SettingError, UnknownModel
+from hfbio.errors import HfbioError, SettingError, UnknownModel
 from hfbio.models import antiberty, verify
-from hfbio.models.catalogue import BASES, FAMILIES, Base, Family, find
+from hfbio.models.base_files import family_of, in_words, read_config, require_files
+from hfbio.models.catalogue import BASES, Base, Family, find
 from hfbio.record import AntibodyRecord, Locus
 from hfbio.tokens import Prompt, Tags, TokenMap
 
@@ -104,21 +103,30 @@ def load_base(
         raise SettingError(f"{name} is not loaded from the Hub and has no revision {revision!r}")
     revision = revision or (base.revision if base else None)
 
-    config, commit = _read_config(name, location, revision)
-    family = _family(name, config)
-    _require_plain(name, location, commit, config)
+    config, folder = read_config(name, location, revision)
+    commit = folder.name if on_hub else None
+    family = family_of(name, config)
+    looked_through = base and revision == base.revision and (on_hub or base.source != "hub")
+    if not looked_through:  # as the commits of the catalogue were
+        own_code = trust_remote_code and "auto_map" in config
+        require_files(name, location, folder, config, own_code=own_code)
+    what = "tokenizer"
     try:
         if base and base.source == "package":
             tokenizer = antiberty.build_tokenizer()
+            what = "weights"
             model, report = antiberty.read_model(dtype)
         else:
             remote: dict[str, Any] = {"revision": commit, "trust_remote_code": trust_remote_code}
             tokenizer = AutoTokenizer.from_pretrained(location, **remote)
+            what = "config.json or weights"
             model, report = getattr(transformers, family.auto_class).from_pretrained(
                 location, dtype=dtype, output_loading_info=True, **remote
             )
-    except (OSError, RuntimeError) as error:  # a file is missing or unfinished, or other shapes
-        raise UnknownModel(f"{name}: its files cannot be loaded: {error}") from error
+    except HfbioError:
+        raise
+    except Exception as error:  # what the files hold can break transformers anywhere
+        raise UnknownModel(f"{name}: its {what} cannot be loaded: {in_words(error)}") from error
     missing, unexpected = report["missing_keys"], report["unexpected_keys"]
     verify.check_weights(name, missing, unexpected, family=family)
     return assemble(
@@ -149,11 +157,20 @@ def assemble(
     Raises:
         UnknownModel: they do not belong together.
     """
-    token_map = verify.read_tokens(name, tokenizer, model.get_output_embeddings().out_features)
     model.eval()
     model.config._name_or_path = name  # else a local path would travel with what is saved
-    if check_loss:
-        verify.check_loss(name, model, token_map, loci)
+    try:
+        token_map = verify.read_tokens(name, tokenizer, model.get_output_embeddings().out_features)
+        max_residues = family.max_residues(model.config)
+        if check_loss:
+            verify.check_loss(name, model, token_map, loci)
+    except HfbioError:
+        raise
+    except Exception as error:  # ids, positions or types beyond the tables that the weights have
+        raise UnknownModel(
+            f"{name}: its config.json, tokenizer and weights do not fit each other: "
+            f"{in_words(error)}"
+        ) from error
     return LoadedBase(
         model=model,
         tokenizer=tokenizer,
@@ -163,7 +180,7 @@ def assemble(
         revision=revision,
         licence=licence,
         loci=loci,
-        max_residues=family.max_residues(model.config),
+        max_residues=max_residues,
     )
 
 
@@ -193,53 +210,3 @@ def _locate(name: str, base: Base | None) -> str:
 
 def _is_adapter(folder: Path) -> bool:
     return folder.joinpath("adapter_config.json").is_file()
-
-
-def _read_config(
-    name: str, location: str, revision: str | None
-) -> tuple[dict[str, Any], str | None]:
-    """config.json, and the commit that ``revision`` stands for (``None`` for a folder)."""
-    folder = Path(location)
-    if folder.is_dir():
-        return json.loads(folder.joinpath("config.json").read_text(encoding="utf-8")), None
-    try:
-        file = Path(hf_hub_download(location, "config.json", revision=revision))
-    except OSError as error:
-        raise UnknownModel(
-            f"{name!r} cannot be read from the Hub; check the spelling, the network and, for a "
-            f"private repository, `hf auth login`: {error}"
-        ) from error
-    # The cache keeps each file at snapshots/<commit>/; transformers 5 no longer tells the commit.
-    return json.loads(file.read_text(encoding="utf-8")), file.parent.name
-
-
-def _require_plain(name: str, location: str, commit: str | None, config: dict[str, Any]) -> None:
-    """Nothing beside the weights that transformers would load, import or download by itself."""
-    if "quantization_config" in config or any("attn_impl" in key for key in config):
-        raise UnknownModel(
-            f"{name}: config.json asks for quantization or kernels of its own; hfbio reads plain "
-            "weights in full precision"
-        )
-    if Path(location).is_dir():
-        adapted = _is_adapter(Path(location))
-    else:
-        try:
-            hf_hub_download(location, "adapter_config.json", revision=commit)
-            adapted = True
-        except OSError:
-            adapted = False
-    if adapted:
-        raise UnknownModel(
-            f"{name} holds adapter_config.json beside config.json, which would change the model; "
-            "name the base itself, or a bundle with hfbio.json"
-        )
-
-
-def _family(name: str, config: dict[str, Any]) -> Family:
-    model_type = config.get("model_type", "")
-    if model_type not in FAMILIES:
-        raise UnknownModel(
-            f"{name}: config.json has model_type {model_type!r}; hfbio knows "
-            f"{', '.join(FAMILIES)}. Add an entry to hfbio/models/catalogue.py"
-        )
-    return FAMILIES[model_type]

@@ -7,12 +7,9 @@ is rebuilt from fields that are known and in range, and the tokenizer must be a 
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import torch
 import transformers
 from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
@@ -20,7 +17,9 @@ from hfbio.errors import BundleError, SettingError, UnknownModel
 from hfbio.models.catalogue import FAMILIES, Family
 from hfbio.models.full_file import CONFIG, FULL_WEIGHTS, read_full
 from hfbio.models.load import LoadedBase, assemble
+from hfbio.models.sizes import MAX_COUNTS, count_in_range, shapes_alone
 from hfbio.models.tags import recognise_tags
+from hfbio.models.tokenizer_file import require_tame
 from hfbio.models.untrusted import read_json, read_object, require_defaults, require_small
 from hfbio.tokens import Tags
 
@@ -32,15 +31,6 @@ _TOKENIZER_FILES: Final = (
     *("tokenizer.json", "special_tokens_map.json", "added_tokens.json"),
     *("vocab.txt", "vocab.json", "merges.txt"),
 )
-_COUNTS: Final = {  # largest values; ESM-2 15B has 5,120 and 48 and 40 and 20,480
-    "hidden_size": 8192,
-    "intermediate_size": 32_768,
-    "max_position_embeddings": 65_536,
-    "num_attention_heads": 128,
-    "num_hidden_layers": 128,
-    "type_vocab_size": 16,
-    "vocab_size": 65_536,
-}
 _TOKEN_IDS: Final = ("bos_token_id", "eos_token_id", "mask_token_id", "pad_token_id")
 _SHARES: Final = (
     *("attention_probs_dropout_prob", "hidden_dropout_prob", "classifier_dropout"),
@@ -55,7 +45,6 @@ _UNUSED: Final = (
     *("_name_or_path", "architectures", "dtype", "torch_dtype", "transformers_version"),
     *("id2label", "label2id", "model_type"),
 )
-_MAX_WILD: Final = 3  # repetitions in a regex of a tokenizer; more can take forever on 119 residues
 
 
 def load_standalone(
@@ -80,8 +69,7 @@ def load_standalone(
     """
     config = _read_config(folder / CONFIG, FAMILIES[family])
     try:
-        with torch.device("meta"):  # shapes alone
-            like = getattr(transformers, FAMILIES[family].auto_class).from_config(config)
+        like = shapes_alone(FAMILIES[family], config)
     except (ValueError, RuntimeError, TypeError, ZeroDivisionError) as error:
         raise BundleError(f"{folder / CONFIG} describes no model: {error!s:.200}") from None
     model = read_full(folder / FULL_WEIGHTS, like, FAMILIES[family])
@@ -101,7 +89,7 @@ def _read_config(path: Path, family: Family) -> PretrainedConfig:
         raise BundleError(
             f"{path}: model_type is {raw.get('model_type')!r:.80}, not {family.model_type!r}"
         )
-    free = (*_COUNTS, *_TOKEN_IDS, *_SHARES, *_FLAGS, *_CHOICES)
+    free = (*MAX_COUNTS, *_TOKEN_IDS, *_SHARES, *_FLAGS, *_CHOICES)
     make = transformers.AutoConfig.for_model
     require_defaults(path, raw, make(family.model_type).to_dict(), (*free, *_UNUSED))
     fields = {name: raw[name] for name in free if raw.get(name) is not None}
@@ -113,10 +101,10 @@ def _read_config(path: Path, family: Family) -> PretrainedConfig:
 
 
 def _in_range(name: str, value: Any) -> bool:
-    if name in _COUNTS:
-        return type(value) is int and 1 <= value <= _COUNTS[name]
+    if name in MAX_COUNTS:
+        return count_in_range(name, value)
     if name in _TOKEN_IDS:
-        return type(value) is int and 0 <= value < _COUNTS["vocab_size"]
+        return type(value) is int and 0 <= value < MAX_COUNTS["vocab_size"]
     if name in _SHARES:
         return type(value) in (int, float) and 0 <= value < math.inf
     return isinstance(value, bool) if name in _FLAGS else value in _CHOICES[name]
@@ -134,23 +122,8 @@ def _read_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     for path in filter(Path.exists, (folder / name for name in _TOKENIZER_FILES)):
         require_small(path)
         if path.suffix == ".json":
-            _require_tame(path, read_json(path))
+            require_tame(path, read_json(path))
     try:
         return AutoTokenizer.from_pretrained(folder)
     except Exception as error:  # the tokenizers library raises nothing more exact
         raise BundleError(f"{folder}: its tokenizer cannot be read: {error!s:.200}") from None
-
-
-def _require_tame(path: Path, content: Any) -> None:
-    """No regex in a tokenizer that a backtracking engine could spend years on."""
-    waiting = [content]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, Mapping):
-            pattern = item.get("Regex", "")
-            wild = re.findall(r"[*+?{]", re.sub(r"\[[^\]]*\]|\\.", "", str(pattern)))
-            if len(wild) > _MAX_WILD or (wild and "(" in pattern) or len(str(pattern)) > 200:
-                raise BundleError(f"{path} holds the regex {pattern!r:.80}, which may never end")
-            waiting += item.values()
-        elif isinstance(item, list):
-            waiting += item

@@ -77,7 +77,7 @@ def require_size(name: object, n_bytes: int | None, most: int) -> None:
         size = "unknown size" if n_bytes is None else f"{n_bytes:,} bytes"
         raise BundleError(
             f"{name} is of {size}, larger than the {most:,} bytes such a file can need; "
-            "do not use this bundle"
+            "do not use it"
         )
 
 

@@ -54,7 +54,7 @@ def check_weights(
     for what, keys in faults.items():
         if keys:
             raise UnknownModel(
-                f"{name}: {len(keys)} weights are {what}: {', '.join(keys[:20])}; this is not a "
+                f"{name}: {len(keys)} weights are {what}: {_shown(keys)}; this is not a "
                 f"checkpoint that {family.auto_class} reads as {family.model_type!r}"
             )
 
@@ -161,3 +161,9 @@ def masked_nats(
 
 def _beyond(keys: Collection[str], allowed: tuple[str, ...]) -> list[str]:
     return sorted(k for k in keys if not any(re.fullmatch(rule, k) for rule in allowed))
+
+
+def _shown(names: list[str]) -> str:
+    """The first names, which a stranger may have chosen, fit for a line of a terminal."""
+    plain = (name if name.isprintable() else ascii(name) for name in names[:20])
+    return ", ".join(f"{name:.100}" for name in plain)

@@ -19,9 +19,9 @@ import yaml
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.trainer_utils import HubStrategy
 
+from hfbio.bundle import TAG_FIELDS, public_settings
 from hfbio.errors import SettingError
 
-TAG_FIELDS = ("locus", "species", "isotype", "v_family")
 _NO_TOKEN = (
     "hub_token must not be set: every user of this machine can read a command line, and recipes "
     "are copied and committed; log in with `hf auth login`, or set the environment variable "
@@ -211,15 +211,15 @@ def read_config(recipe: Path | None, flags: Sequence[str] = ()) -> FinetuneConfi
 def changed_settings(config: FinetuneConfig) -> dict[str, Any]:
     """The settings that were given and differ from their defaults, for cards and hfbio.json.
 
-    Folders and places on the Hub are left out: they say nothing about the model and may be private.
-    So are ``model`` and ``data``, which may be folders; cards and hfbio.json name base and source.
+    Of folders, accounts and tokens nothing is told, see `hfbio.bundle.public_settings`. ``model``
+    and ``data``, which may be folders, are left out too; hfbio.json names base and source.
     """
-    private = {"output_dir", "run_name", "resume_from_checkpoint", "model", "data", "push_to_hub"}
-    return {
-        name: value if isinstance(value, int | float | list | dict) else str(value)
-        for name, value in config._asked.items()
-        if name not in private and not name.startswith("hub_")
-    }
+    return public_settings(
+        {
+            name: value if isinstance(value, int | float | list | dict) else str(value)
+            for name, value in config._asked.items()
+        }
+    )
 
 
 def _read(recipe: Path | None, flags: Sequence[str]) -> FinetuneConfig:
