@@ -10,14 +10,24 @@ from toys import SPECIAL_IDS, TOKENS, chi_square, numbered, seeded
 
 from hfbio.data.encode import IGNORE, Example, collate, encode
 from hfbio.errors import SettingError
-from hfbio.objectives import Diffusion, MaskedLM, build, weighted_nats
+from hfbio.objectives import Diffusion, GermlineDiffusion, MaskedLM, build, weighted_nats
 from hfbio.record import REGIONS
 from hfbio.rng import generator
 from hfbio.tokens import Prompt, Tags
 from hfbio.train.dataset import CorruptedChains
 
-EXAMPLE = encode(numbered(HEAVY), TOKENS, (0, 25))  # start token and one tag
 N = len(HEAVY)
+JUNCTION = range(96, 110)  # has no germline
+MUTATED = range(3, 96, 10)
+GERMLINE = "".join(
+    "-" if i in JUNCTION else "W" if i in MUTATED and letter != "W" else letter
+    for i, letter in enumerate(HEAVY)
+)
+EXAMPLE = encode(  # behind start token and one tag
+    numbered(HEAVY, germline_alignment_aa=GERMLINE), TOKENS, (0, 25)
+)
+IS_MUTATED = (EXAMPLE.germline_ids >= 0) & (EXAMPLE.germline_ids != EXAMPLE.input_ids)
+IS_GERMLINE = EXAMPLE.germline_ids == EXAMPLE.input_ids
 CDRS = [i for i, name in enumerate(REGIONS) if name.startswith("cdr")]
 IN_CDR = torch.isin(EXAMPLE.region_ids, torch.tensor(CDRS))
 OBJECTIVES = [
@@ -25,6 +35,9 @@ OBJECTIVES = [
     MaskedLM(fraction=0.9, cdr_weight=4.0, random_fraction=0.5, keep_fraction=0.5),
     Diffusion(),
     Diffusion(min_t=0.9),
+    MaskedLM(fraction=0.4, cdr_weight=3.0, non_germline_weight=9.0),
+    GermlineDiffusion(),
+    GermlineDiffusion(min_t=0.9),
 ]
 
 
@@ -146,6 +159,33 @@ def test_cdr_weight_moves_hiding_to_the_cdrs_and_keeps_the_total():
     assert odds - 0.08 < raised < odds + 0.01
 
 
+def test_non_germline_weight_moves_hiding_to_mutated_residues_and_keeps_the_total():
+    n_mutated = int(IS_MUTATED.sum())
+    _, plain, _ = many(MaskedLM(fraction=0.1), 1000)
+    _, heavy, _ = many(MaskedLM(fraction=0.1, non_germline_weight=6.0), 1000)
+    assert plain.sum(dim=1).equal(heavy.sum(dim=1))
+    # As with cdr_weight: the odds of the first residue drawn, later ones lower them.
+    odds = 6 * n_mutated / (6 * n_mutated + N - n_mutated)
+    raised = (heavy & IS_MUTATED).sum().item() / heavy.sum().item()
+    assert odds - 0.08 < raised < odds + 0.01
+    assert raised > 3 * (plain & IS_MUTATED).sum().item() / plain.sum().item()
+    # A residue without germline is hidden as often as one that equals its germline.
+    share = heavy[:, EXAMPLE.residues].double().mean(dim=0)
+    aligned = EXAMPLE.germline_ids[EXAMPLE.residues] >= 0
+    same = IS_GERMLINE[EXAMPLE.residues]
+    assert share[~aligned].mean().item() == pytest.approx(share[same].mean().item(), rel=0.2)
+
+
+def test_the_weights_of_cdrs_and_of_mutated_residues_multiply():
+    # One residue is hidden: each with its weight over the sum of all weights.
+    objective = MaskedLM(fraction=1 / N, cdr_weight=3.0, non_germline_weight=5.0)
+    _, hidden, _ = many(objective, 4000)
+    weight = torch.where(IN_CDR, 3.0, 1.0) * torch.where(IS_MUTATED, 5.0, 1.0)
+    at = EXAMPLE.residues
+    statistic, bar = chi_square(hidden.sum(dim=0)[at], weight[at] / weight[at].sum())
+    assert statistic < bar
+
+
 # --- diffusion ---------------------------------------------------------------------------------
 
 
@@ -196,7 +236,7 @@ def test_the_diffusion_loss_estimates_its_bound_without_bias(min_t):
     assert error < 0.02  # without 1/t the estimate would be off by a third or more
 
 
-@pytest.mark.parametrize("objective", [MaskedLM(fraction=0.3), Diffusion()])
+@pytest.mark.parametrize("objective", [MaskedLM(fraction=0.3), Diffusion(), GermlineDiffusion()])
 def test_a_predictor_of_constant_cost_has_that_loss(objective):
     # Uniform logits cost ln V at every residue, whatever is hidden and however it is weighted.
     n_draws, size = 3000, 250
@@ -210,13 +250,14 @@ def test_a_predictor_of_constant_cost_has_that_loss(objective):
     chance = math.log(TOKENS.vocab_size)
     # Of sum_hidden / (t n) the variance is E[(1 - t) / (t n)] = (ln(1/m) / (1 - m) - 1) / n.
     spread = ((math.log(50) / 0.98 - 1) / N / n_draws) ** 0.5
-    bar = 4 * spread if objective.kind == "diffusion" else 1e-6
+    bar = 1e-6 if objective.kind == "mlm" else 4 * spread  # less spread where weights are 1
     assert total / residues == pytest.approx(chance, rel=bar)
 
 
 def test_a_loss_is_divided_by_what_it_is_about():
     for seed in range(20):
-        assert Diffusion().corrupt(EXAMPLE, TOKENS, seeded(seed)).denominator == N
+        for objective in (Diffusion(), GermlineDiffusion()):
+            assert objective.corrupt(EXAMPLE, TOKENS, seeded(seed)).denominator == N
     made = MaskedLM(fraction=0.25).corrupt(EXAMPLE, TOKENS, seeded())
     assert made.denominator == (made.labels != IGNORE).sum() == 30
 
@@ -325,12 +366,16 @@ def test_every_epoch_shows_each_chain_once_in_another_order():
         ("mlm", {"fraction": "some"}, "objective 'mlm'"),
         ("mlm", {"cdr_weight": 0}, "cdr_weight must be"),
         ("mlm", {"cdr_weight": math.inf}, "cdr_weight must be"),
+        ("mlm", {"non_germline_weight": 0}, "non_germline_weight must be"),
+        ("mlm", {"non_germline_weight": math.nan}, "non_germline_weight must be"),
         ("mlm", {"random_fraction": 0.6, "keep_fraction": 0.6}, "sum to at most 1"),
         ("mlm", {"keep_fraction": -0.1}, "must be >= 0"),
         ("diffusion", {"min_t": 0}, "min_t must be in"),
         ("diffusion", {"min_t": 1}, "min_t must be in"),
         ("diffusion", {"steps": 3}, "has no setting 'steps'; it has: min_t"),
-        ("gibbs", {}, "is not one of: diffusion, mlm"),
+        ("germline", {"min_t": 0}, "min_t must be in"),
+        ("germline", {"min_t": 1}, "min_t must be in"),
+        ("gibbs", {}, "is not one of: diffusion, germline, mlm"),
         ("mlm", {"kind": "mlm"}, "has no setting 'kind'"),
     ],
 )
@@ -342,3 +387,4 @@ def test_a_setting_out_of_range_is_named(kind, settings, message):
 def test_settings_reach_the_objective():
     assert build("mlm", {"fraction": 0.4}) == MaskedLM(fraction=0.4)
     assert build("diffusion", {"min_t": 0.1}) == Diffusion(min_t=0.1)
+    assert build("germline", {"min_t": 0.1}) == GermlineDiffusion(min_t=0.1)

@@ -15,6 +15,7 @@ from hfbio.data.proteins import read_proteins
 from hfbio.errors import DataError, SettingError
 from hfbio.models.scratch import fresh
 from hfbio.record import ProteinRecord
+from hfbio.report import write_report
 from hfbio.rng import generator
 from hfbio.train import pretrain, read_config
 from hfbio.train.mixture import Source, chain_weights, unigram_nats
@@ -82,6 +83,9 @@ def test_each_source_is_told_beside_the_letters_it_is_made_of(made):
     assert sources["proteins:some.fasta"]["unigram_nats"] == pytest.approx(2.996, abs=0.05)
     learnt = sources[split.name]["nats_per_residue"]["0.15"]
     assert learnt < sources[split.name]["unigram_nats"]  # these chains differ in CDR3 alone
+    page = write_report(done.metrics, done.folder).page.read_text()
+    assert "model" in page  # and a column for no base
+    assert "base, calibrated</th>" not in page
     assert "base" not in done.metrics["held_out"][0]
     assert "difference" not in done.metrics["held_out"][0]
     assert json.loads((done.folder / "metrics.json").read_text()) == json.loads(

@@ -31,6 +31,8 @@ def test_every_recipe_is_read(path):
     config = read_config(path)
     assert config.data_license != "unknown"
     assert config.output_dir == f"runs/{path.stem}"
+    if config.architecture:  # a new model
+        return
     base = find(config.model)
     assert base is not None
     # What comes from the Hub is pinned to a commit.

@@ -1,6 +1,7 @@
 """Walking back from masks: the right distribution, frozen residues, an end."""
 
 import math
+from dataclasses import asdict, replace
 from itertools import islice, pairwise, product
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from toys import TOKENS, JointModel, PositionModel, chi_square, seeded
 
 from hfbio.errors import SettingError
-from hfbio.sample import Template, Unmask, begin, build, draw, generate
+from hfbio.sample import GermlineWalk, Template, Unmask, begin, build, draw, generate
 
 # Two of three values at each position, correlated: independent draws are plainly wrong.
 JOINT2 = torch.tensor([[0.40, 0.05, 0.02], [0.03, 0.25, 0.05], [0.02, 0.03, 0.15]])
@@ -129,6 +130,10 @@ SAMPLERS = [
     Unmask(order=order, steps=steps, temperature=temperature, top_p=top_p)
     for order in ("ancestral", "entropy")
     for steps, temperature, top_p in [(1, 1.0, 1.0), (3, 0.0, 1.0), (7, 2.0, 0.5), (60, 1.0, 1.0)]
+] + [
+    GermlineWalk(steps=1),
+    GermlineWalk(steps=7, temperature=0.0, top_p=0.5),
+    GermlineWalk(steps=60),
 ]
 
 
@@ -140,12 +145,26 @@ def mixed(i, rng):
     return Template((25,) if i % 2 else (0, 25), fixed.masked_fill(free, TOKENS.pad_id), free)
 
 
+def mixed_germline(i, rng):
+    """The same, two of three with a germline residue at some of their residues."""
+    made = mixed(i, rng)
+    if i % 3 == 0:
+        return made
+    n = len(made.residue_ids)
+    germline = torch.tensor(TOKENS.residue_ids)[torch.randint(20, (n,), generator=rng)]
+    return replace(made, germline=germline.masked_fill(torch.rand(n, generator=rng) < 0.3, -1))
+
+
+def mixed_for(sampler):
+    return mixed_germline if isinstance(sampler, GermlineWalk) else mixed
+
+
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
 def test_frozen_residues_survive_and_every_open_one_is_decided(sampler):
     templates = {}
 
     def template(i, rng):
-        templates[i] = mixed(i, rng)
+        templates[i] = mixed_for(sampler)(i, rng)
         return templates[i]
 
     made = designs(PositionModel(), sampler, template, 48)
@@ -159,14 +178,15 @@ def test_frozen_residues_survive_and_every_open_one_is_decided(sampler):
 @pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
 def test_watching_shows_a_walk_on_which_what_is_decided_stays(sampler):
     states = []
-    designs(PositionModel(), sampler, mixed, 16, watch=states.append)
+    designs(PositionModel(), sampler, mixed_for(sampler), 16, watch=states.append)
     assert 1 <= len(states) <= sampler.steps
     assert [state.step for state in states] == list(range(1, len(states) + 1))
     for before, after in pairwise(states):
         assert not (after.open & ~before.open).any()
         assert after.ids[~before.open].equal(before.ids[~before.open])
     for state in states:
-        assert (state.ids[state.open] == TOKENS.mask_id).all()
+        absorbing = state.germline.masked_fill(state.germline < 0, TOKENS.mask_id)
+        assert state.ids[state.open].equal(absorbing[state.open])
     assert not states[-1].open.any()
 
 
@@ -209,14 +229,22 @@ def test_the_network_runs_at_most_once_a_step(order):
 # --- same seed, same designs -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("order", ["ancestral", "entropy"])
+SIX_STEPS = [
+    Unmask(order="ancestral", steps=6),
+    Unmask(order="entropy", steps=6),
+    GermlineWalk(steps=6),
+]
+
+
+@pytest.mark.parametrize("sampler", SIX_STEPS, ids=str)
 @pytest.mark.parametrize("block_size", [1, 5, 64])
-def test_a_design_does_not_depend_on_its_block(order, block_size):
+def test_a_design_does_not_depend_on_its_block(sampler, block_size):
     # Chains of many lengths: a block is padded to its longest, and that must not show. (A real
     # network may round otherwise in another block; this one does not.)
-    sampler = Unmask(order=order, steps=6)
-    one = designs(PositionModel(), sampler, mixed, 40, seed=3, block_size=16)
-    two = designs(PositionModel(), sampler, mixed, 40, seed=3, block_size=block_size)
+    # Nor must it show whether others of the block have a germline.
+    template = mixed_for(sampler)
+    one = designs(PositionModel(), sampler, template, 40, seed=3, block_size=16)
+    two = designs(PositionModel(), sampler, template, 40, seed=3, block_size=block_size)
     assert all(a.equal(b) for a, b in zip(one, two))
 
 
@@ -237,7 +265,7 @@ def test_sampling_leaves_the_global_generator_alone():
 
 
 def test_the_layout_of_a_block_is_prefix_residues_stop_and_padding():
-    templates = [mixed(i, seeded(i)) for i in range(6)]
+    templates = [mixed_germline(i, seeded(i)) for i in range(6)]
     state = begin(templates, [seeded(i) for i in range(6)], TOKENS)
     for i, template in enumerate(templates):
         front, n = len(template.prefix), len(template.residue_ids)
@@ -248,6 +276,12 @@ def test_the_layout_of_a_block_is_prefix_residues_stop_and_padding():
         assert state.attention_mask[i].sum() == stop + 1
         assert state.open[i].sum() == template.free.sum()
         assert state.open[i, front:stop].equal(template.free)
+        shown = row[front:stop]
+        assert shown[~template.free].equal(template.residue_ids[~template.free])
+        germline = state.germline[i, front:stop]
+        assert (template.germline is None) == bool((germline < 0).all())
+        assert (state.germline[i, :front] < 0).all()
+        assert (state.germline[i, stop:] < 0).all()
     uniform = state.uniform()
     assert ((uniform >= 0) & (uniform < 1)).all()
 
@@ -266,7 +300,11 @@ def test_the_layout_of_a_block_is_prefix_residues_stop_and_padding():
         ({"temperature": math.inf}, "temperature must be"),
         ({"top_p": 0}, "top_p must be"),
         ({"stepz": 3}, "no setting 'stepz'; it has: order, steps, temperature, top_p"),
-        ({"kind": "gibbs"}, "'gibbs' is not one of: unmask"),
+        ({"kind": "germline_walk", "steps": 0}, "steps must be"),
+        ({"kind": "germline_walk", "temperature": math.nan}, "temperature must be"),
+        ({"kind": "germline_walk", "top_p": 1.1}, "top_p must be"),
+        ({"kind": "germline_walk", "order": "entropy"}, "it has: steps, temperature, top_p"),
+        ({"kind": "gibbs"}, "'gibbs' is not one of: germline_walk, unmask"),
     ],
 )
 def test_a_setting_out_of_range_is_named(settings, message):
@@ -274,11 +312,9 @@ def test_a_setting_out_of_range_is_named(settings, message):
         build(settings)
 
 
-def test_settings_survive_a_round_trip():
-    import dataclasses
-
-    sampler = Unmask(order="entropy", steps=5, temperature=0.3, top_p=0.9)
-    assert build(dataclasses.asdict(sampler)) == sampler
+@pytest.mark.parametrize("sampler", SAMPLERS, ids=str)
+def test_settings_survive_a_round_trip(sampler):
+    assert build(asdict(sampler)) == sampler
 
 
 def test_draw_is_what_a_single_step_decides_with():

@@ -11,11 +11,20 @@ import torch
 from hfbio.data.encode import Corrupted, Example
 from hfbio.errors import SettingError
 from hfbio.objectives.diffusion import Diffusion
+from hfbio.objectives.germline import GermlineDiffusion
 from hfbio.objectives.mlm import MaskedLM
 from hfbio.objectives.nats import weighted_nats
 from hfbio.tokens import TokenMap
 
-__all__ = ["OBJECTIVES", "Diffusion", "MaskedLM", "Objective", "build", "weighted_nats"]
+__all__ = [
+    "OBJECTIVES",
+    "Diffusion",
+    "GermlineDiffusion",
+    "MaskedLM",
+    "Objective",
+    "build",
+    "weighted_nats",
+]
 
 
 class Objective(Protocol):
@@ -31,7 +40,11 @@ class Objective(Protocol):
         ...
 
 
-OBJECTIVES: dict[str, type[MaskedLM] | type[Diffusion]] = {"mlm": MaskedLM, "diffusion": Diffusion}
+OBJECTIVES: dict[str, type[MaskedLM | Diffusion | GermlineDiffusion]] = {
+    "mlm": MaskedLM,
+    "diffusion": Diffusion,
+    "germline": GermlineDiffusion,
+}
 
 
 def build(kind: str, settings: Mapping[str, Any]) -> Objective:

@@ -23,7 +23,9 @@ class MaskedLM:
     token), 10 % stay as they are; all of them are scored. The loss is the mean nats of the
     scored residues.
 
-    Data: any chain; needs a mask token. ``cdr_weight`` needs numbered chains.
+    Data: any chain; needs a mask token. ``cdr_weight`` needs numbered chains,
+    ``non_germline_weight`` a germline alignment: a residue without one weighs as if it were
+    germline. Where both weights apply they multiply.
     Relation: ``diffusion`` is this with a mask share drawn anew for each chain and no
     replacements; use it when you want to sample from a blank.
     """
@@ -31,14 +33,16 @@ class MaskedLM:
     kind: Literal["mlm"] = "mlm"
     fraction: float = 0.15  # of residues hidden, in (0, 1]; special tokens are never hidden
     cdr_weight: float = 1.0  # > 1 hides CDR residues more often; the total stays `fraction`
+    non_germline_weight: float = 1.0  # > 1 hides residues other than their germline more often
     random_fraction: float = 0.1  # of hidden residues shown as a random residue
     keep_fraction: float = 0.1  # of hidden residues shown unchanged
 
     def __post_init__(self) -> None:
         if not 0 < self.fraction <= 1:
             raise ValueError(f"fraction must be in (0, 1], got {self.fraction}")
-        if not 0 < self.cdr_weight < math.inf:
-            raise ValueError(f"cdr_weight must be > 0 and finite, got {self.cdr_weight}")
+        for name in ("cdr_weight", "non_germline_weight"):
+            if not 0 < (weight := getattr(self, name)) < math.inf:
+                raise ValueError(f"{name} must be > 0 and finite, got {weight}")
         if not (
             self.random_fraction >= 0
             and self.keep_fraction >= 0
@@ -58,6 +62,9 @@ class MaskedLM:
         n_hidden = max(1, round(self.fraction * len(at)))
         preference = torch.ones(len(at))
         preference[_CDRS[example.region_ids[at]]] = self.cdr_weight
+        germline = example.germline_ids[at]
+        mutated = (germline >= 0) & (germline != example.input_ids[at])
+        preference[mutated] *= self.non_germline_weight
         hidden = at[torch.multinomial(preference, n_hidden, generator=rng)]
 
         dice = torch.rand(n_hidden, generator=rng)

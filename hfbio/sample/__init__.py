@@ -9,12 +9,15 @@ from typing import Any
 from hfbio.errors import SettingError
 from hfbio.sample.draw import draw
 from hfbio.sample.generate import generate
+from hfbio.sample.germline_walk import GermlineWalk
 from hfbio.sample.request import Reach, Request, templates
 from hfbio.sample.state import Sampler, State, Template, begin
 from hfbio.sample.unmask import Unmask
 
 __all__ = [
     "SAMPLERS",
+    "GermlineWalk",
+    "NamedSampler",
     "Reach",
     "Request",
     "Sampler",
@@ -28,10 +31,13 @@ __all__ = [
     "templates",
 ]
 
-SAMPLERS: dict[str, type[Unmask]] = {"unmask": Unmask}
+NamedSampler = Unmask | GermlineWalk
+"""A sampler that a recipe can name."""
+
+SAMPLERS: dict[str, type[NamedSampler]] = {"unmask": Unmask, "germline_walk": GermlineWalk}
 
 
-def build(settings: Mapping[str, Any]) -> Unmask:
+def build(settings: Mapping[str, Any]) -> NamedSampler:
     """The sampler ``settings["kind"]`` (``unmask`` if not given) with these settings.
 
     Raises:

@@ -18,20 +18,24 @@ class Template:
     """One design before it is made: prefix tokens, residues, and which residues are free.
 
     ``residue_ids`` holds the frozen residues; what stands at free positions does not matter.
+    Until it is decided, a free residue shows its ``germline`` residue, or the mask token where
+    that is -1.
     """
 
     prefix: tuple[int, ...]
     residue_ids: Tensor  # (n,) int64
     free: Tensor  # (n,) bool
+    germline: Tensor | None = None  # (n,) int64 residue ids, -1 where there is none; all -1 if None
 
 
 @dataclass(frozen=True)
 class State:
     """A block of ``B`` sequences padded to ``L`` tokens; ``step`` counts finished steps."""
 
-    ids: Tensor  # (B, L) int64; the mask token at open positions
+    ids: Tensor  # (B, L) int64; the germline residue or mask token at open positions
     open: Tensor  # (B, L) bool; residues not decided yet
     attention_mask: Tensor  # (B, L) int64
+    germline: Tensor  # (B, L) int64; what open positions show, -1 for the mask token
     rngs: tuple[torch.Generator, ...]  # one per row, so that a row never depends on its block
     step: int = 0
     due: Tensor | None = None  # (B, L) int64; when each residue is decided, if that is settled
@@ -61,17 +65,24 @@ class Sampler(Protocol):
 def begin(
     templates: Sequence[Template], rngs: Sequence[torch.Generator], tokens: TokenMap
 ) -> State:
-    """Lay out a block: prefix, residues with masks where free, stop token, padding."""
-    rows, opens = [], []
+    """Lay out a block: prefix, residues with germline or mask where free, stop token, padding."""
+    rows, opens, germlines = [], [], []
     for template in templates:
         front = torch.tensor(template.prefix, dtype=torch.int64)
-        body = template.residue_ids.masked_fill(template.free, tokens.require_mask())
+        germline = template.germline
+        if germline is None:
+            germline = torch.full_like(template.residue_ids, -1)
+        blank = torch.where(germline >= 0, germline, tokens.require_mask())
+        body = torch.where(template.free, blank, template.residue_ids)
         rows.append(torch.cat([front, body, torch.tensor([tokens.stop_id])]))
         fixed = torch.zeros(len(front), dtype=torch.bool)
         opens.append(torch.cat([fixed, template.free, torch.tensor([False])]))
+        none = torch.full_like(front, -1)
+        germlines.append(torch.cat([none, germline, torch.tensor([-1])]))
     return State(
         ids=pad(rows, tokens.pad_id),
         open=pad(opens, False),
         attention_mask=pad([torch.ones_like(row) for row in rows], 0),
+        germline=pad(germlines, -1),
         rngs=tuple(rngs),
     )

@@ -38,15 +38,19 @@ class Unmask:
     def __post_init__(self) -> None:
         if self.order not in ("ancestral", "entropy"):
             raise SettingError(f"order must be 'ancestral' or 'entropy', got {self.order!r}")
-        if self.steps < 1:
-            raise SettingError(f"steps must be >= 1, got {self.steps}")
-        if not 0 <= self.temperature < math.inf:
-            raise SettingError(f"temperature must be >= 0 and finite, got {self.temperature}")
-        if not 0 < self.top_p <= 1:
-            raise SettingError(f"top_p must be in (0, 1], got {self.top_p}")
+        check_settings(self.steps, self.temperature, self.top_p)
 
     def step(self, state: State, logits: Tensor, tokens: TokenMap) -> State:
-        """Decide some open positions; the rest of ``ids`` is returned as it was."""
+        """Decide some open positions; the rest of ``ids`` is returned as it was.
+
+        Raises:
+            ValueError: an open position shows a germline residue in place of a mask.
+        """
+        if (state.open & (state.germline >= 0)).any():
+            raise ValueError(
+                "unmask starts from masks, and a template shows its germline at free residues; "
+                "use the sampler germline_walk, or a template without germline"
+            )
         drawn = draw(
             logits,
             state.uniform(),
@@ -54,14 +58,10 @@ class Unmask:
             temperature=self.temperature,
             top_p=self.top_p,
         )
-        due = state.due
         if self.order == "ancestral":
-            if due is None:
-                due = (state.uniform() * self.steps).long()
-            soonest = due.masked_fill(~state.open, self.steps).amin(dim=1, keepdim=True)
-            chosen = state.open & (due == soonest)
+            due, chosen = soonest(state, self.steps)
         else:
-            chosen = self._least_entropy(state, logits, tokens)
+            due, chosen = None, self._least_entropy(state, logits, tokens)
         return replace(
             state,
             ids=torch.where(chosen, drawn, state.ids),
@@ -82,3 +82,36 @@ class Unmask:
         # Equal shares of what is left: ceil(open / steps left); the last step takes all.
         n_chosen = -(-n_open // (self.steps - state.step))
         return state.open & (rank < n_chosen)
+
+
+def soonest(state: State, steps: int) -> tuple[Tensor, Tensor]:
+    """The open positions that the ancestral order decides next.
+
+    Each position has its step, drawn uniformly at the first call; every row goes on to the
+    next step at which it has something to decide.
+
+    Args:
+        state: draws from its generators if ``due`` is ``None``.
+        steps: >= 1.
+
+    Returns:
+        ``(B, L)`` int64 step of each position in [0, ``steps``), and ``(B, L)`` bool, true
+        where to decide now.
+    """
+    due = (state.uniform() * steps).long() if state.due is None else state.due
+    first = due.masked_fill(~state.open, steps).amin(dim=1, keepdim=True)
+    return due, state.open & (due == first)
+
+
+def check_settings(steps: int, temperature: float, top_p: float) -> None:
+    """Check what all samplers have in common.
+
+    Raises:
+        SettingError: a value is out of its range.
+    """
+    if steps < 1:
+        raise SettingError(f"steps must be >= 1, got {steps}")
+    if not 0 <= temperature < math.inf:
+        raise SettingError(f"temperature must be >= 0 and finite, got {temperature}")
+    if not 0 < top_p <= 1:
+        raise SettingError(f"top_p must be in (0, 1], got {top_p}")

@@ -15,7 +15,7 @@ from hfbio.data.encode import describe
 from hfbio.models import LoadedBase
 from hfbio.objectives import Objective
 from hfbio.record import AntibodyRecord
-from hfbio.sample import Unmask
+from hfbio.sample import NamedSampler
 from hfbio.tokens import Tags
 from hfbio.train.config import FinetuneConfig, changed_settings
 from hfbio.train.corpus import Corpus, source_name
@@ -32,7 +32,7 @@ class Setup:
     tags: Tags
     corpus: Corpus
     objective: Objective
-    sampler: Unmask
+    sampler: NamedSampler
     hardware: str
 
 

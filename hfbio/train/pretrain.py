@@ -54,7 +54,9 @@ def pretrain(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
         DataError: a source cannot be used, or none of them holds antibodies.
     """
     if not config.architecture or not config.sources:
-        raise SettingError("pretraining needs `architecture` and `sources`; see the recipe `mini`")
+        raise SettingError(
+            "pretraining needs `architecture` and `sources`; see the recipe `hfbio-mini`"
+        )
     require_world(config)
     checkpoint = find_checkpoint(config)
     started = time.perf_counter()
@@ -92,9 +94,11 @@ def pretrain(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
             corpus.train, corpus.test, tuned, draws=config.eval_mask_draws, seed=EVAL_SEED
         )
         trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        told = run_metrics(setup, outcome, trainer.state.log_history, trainable)
+        told.pop("split")  # each source has its own
         metrics = {
             **summarise(held_out, clone_groups(corpus.test), compare=None),
-            **run_metrics(setup, outcome, trainer.state.log_history, trainable),
+            **told,
             "sources": {source.name: _learnt(source, tuned, config) for source in sources},
             "seconds": time.perf_counter() - started,
         }
@@ -152,6 +156,7 @@ def _learnt(source: Source, contender: Contender, config: FinetuneConfig) -> dic
     nats, residues = sums.nats.flatten(1).sum(1), sums.residues.flatten(1).sum(1)
     return {
         "weight": source.weight,
+        "split": source.split,
         "train_chains": len(source.train),
         "test_chains": len(source.test),
         "nats_per_residue": {
