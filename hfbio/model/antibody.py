@@ -7,17 +7,18 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from hfbio.bundle import Manifest
 from hfbio.data import Fault, Reject
-from hfbio.data.encode import encode_described
+from hfbio.data.encode import encode, encode_described
 from hfbio.data.groups import clone_groups
 from hfbio.errors import DataError, SequenceError
 from hfbio.models import LoadedBase
 from hfbio.record import REGIONS, AntibodyRecord
-from hfbio.sample import Reach, Request, State, Unmask, build, generate, templates
+from hfbio.sample import NamedSampler, Reach, Request, State, build, generate, templates
 from hfbio.score.assess import Contender, measure_baselines, measure_model
+from hfbio.score.embed import mean_states, residues_of
 from hfbio.score.likelihood import mean_by_region, pseudo_nats
 from hfbio.score.panel import Design, DesignReport, add_novelty, examine, report
 from hfbio.score.summary import summarise
@@ -61,7 +62,7 @@ class AntibodyModel:
         self.tags = manifest.tags if manifest else Tags()
         self.prompt = base.prompt(self.tags)
 
-    def sampler(self, **settings: Any) -> Unmask:
+    def sampler(self, **settings: Any) -> NamedSampler:
         """The sampler this model was saved with, with ``settings`` in place of its own.
 
         Raises:
@@ -75,7 +76,7 @@ class AntibodyModel:
         self,
         request: Request,
         *,
-        sampler: Unmask | None = None,
+        sampler: NamedSampler | None = None,
         reference: Sequence[AntibodyRecord] = (),
         progress: Callable[[int, int], None] | None = None,
         watch: Callable[[State], None] | None = None,
@@ -130,7 +131,7 @@ class AntibodyModel:
         return Designs(tuple(kept), tuple(drawn), report(request.num, drawn, kept))
 
     def readable(
-        self, records: Sequence[AntibodyRecord], source: str
+        self, records: Sequence[AntibodyRecord], source: str, *, region: str = "all"
     ) -> tuple[list[AntibodyRecord], list[Reject]]:
         """The chains this model was made for, and rejects for the others.
 
@@ -140,10 +141,12 @@ class AntibodyModel:
         Args:
             records: numbered chains.
             source: their file, for the rejects; ``line`` there is the place in ``records``.
+            region: where a chain must have residues; a key of `hfbio.score.embed.POOLS`.
         """
         kept, rejects = [], []
         for i, record in enumerate(records):
-            if fault := self.base.unreadable(record):
+            empty = "" if residues_of(record, region) else f"no residue in {region}"
+            if fault := self.base.unreadable(record) or empty:
                 rejects.append(Reject(source, i + 1, record.sequence_id, Fault.UNREADABLE, fault))
             else:
                 kept.append(record)
@@ -174,6 +177,73 @@ class AntibodyModel:
                 "perplexity": nats.mean().exp().item(),
                 **{f"{name}_nats_per_residue": value for name, value in by_region.items()},
             }
+
+    def embed(
+        self,
+        records: Sequence[AntibodyRecord],
+        *,
+        layer: int = -1,
+        region: str = "all",
+        own_tags: bool = False,
+        batch_size: int = 64,
+        progress: Callable[[int], None] | None = None,
+    ) -> Tensor:
+        """One vector for each numbered chain: hidden states averaged over the residues of a region.
+
+        Condition tags are left open unless ``own_tags``: a vector made behind ``[IGHG]`` tells
+        that the chain is an IgG whatever the model knows of it.
+
+        Args:
+            records: numbered chains.
+            layer: 0 is the embedding, the last is what the head reads; -1 counts from the end.
+            region: ``all``, ``cdrs``, or a region such as ``cdr3``.
+            own_tags: show each chain behind the tags that its own fields call for.
+            batch_size: chains per network pass; changes nothing but rounding.
+            progress: called with the number of chains done after each pass.
+
+        Returns:
+            ``(n, hidden)`` float32 on the CPU, in order.
+
+        Raises:
+            DataError: there is no chain.
+            SequenceError: a chain is not numbered, is longer than the model reads, or has no
+                residue in the region.
+            SettingError: no such layer or region.
+        """
+        if not records:
+            raise DataError("there is no chain to embed")
+        for record in records:
+            self._require_readable(record)
+        if own_tags:
+            examples = encode_described(records, self.base.token_map, self.prompt)
+        else:
+            neutral = self.prompt.ids(self.tags.describe({}))
+            examples = [encode(record, self.base.token_map, neutral) for record in records]
+        empty = [record.sequence_id for record in records if not residues_of(record, region)]
+        if empty:
+            raise SequenceError(
+                f"no residue in {region} of {len(empty)} records: {', '.join(empty[:20])}; "
+                "remove them, or choose another region"
+            )
+        return mean_states(
+            self.model,
+            self.base.token_map,
+            examples,
+            layer=layer,
+            region=region,
+            batch_size=batch_size,
+            progress=progress,
+        )
+
+    def untuned(self) -> AntibodyModel | None:
+        """The base of this model, loaded afresh onto the same device; ``None`` for a base itself.
+
+        ``None`` too for a tuned model whose base nobody else has.
+        """
+        if self._load_untuned is None:
+            return None
+        plain = self._load_untuned()
+        return AntibodyModel(plain, plain.model.to(next(self.model.parameters()).device), None)
 
     def evaluate(
         self,
@@ -208,11 +278,9 @@ class AntibodyModel:
         own = Contender(self.model, self.base.token_map, self.prompt)
         own_name = "base" if self.manifest is None else "tuned"
         measured = {}
-        if self._load_untuned is not None:
-            plain = self._load_untuned()
-            device = next(self.model.parameters()).device
-            untuned = Contender(plain.model.to(device), plain.token_map, plain.prompt(Tags()))
-            measured["base"] = measure_model(untuned, records, batch_size=batch_size, **settings)
+        if untuned := self.untuned():
+            base = Contender(untuned.model, untuned.base.token_map, untuned.prompt)
+            measured["base"] = measure_model(base, records, batch_size=batch_size, **settings)
         measured[own_name] = measure_model(own, records, batch_size=batch_size, **settings)
         if train:
             measured |= measure_baselines(train, records, own, **settings)
