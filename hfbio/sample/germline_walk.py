@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -47,13 +47,7 @@ class GermlineWalk:
         """Decide some open positions; the rest of ``ids`` is returned as it was."""
         drawn = self._draw(state, logits, tokens)
         due, chosen = soonest(state, self.steps)
-        return replace(
-            state,
-            ids=torch.where(chosen, drawn, state.ids),
-            open=state.open & ~chosen,
-            step=state.step + 1,
-            due=due,
-        )
+        return state.decide(chosen, drawn, due)
 
     def done(self, state: State) -> bool:
         """All steps are taken, or nothing is open."""

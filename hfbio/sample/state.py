@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -39,6 +39,16 @@ class State:
     rngs: tuple[torch.Generator, ...]  # one per row, so that a row never depends on its block
     step: int = 0
     due: Tensor | None = None  # (B, L) int64; when each residue is decided, if that is settled
+
+    def decide(self, chosen: Tensor, drawn: Tensor, due: Tensor | None) -> State:
+        """One step on: ``drawn`` stands at the ``(B, L)`` ``chosen`` positions, for good."""
+        return replace(
+            self,
+            ids=torch.where(chosen, drawn, self.ids),
+            open=self.open & ~chosen,
+            step=self.step + 1,
+            due=due,
+        )
 
     def uniform(self) -> Tensor:
         """``(B, L)`` float32 in [0, 1): every row from its own generator, 0 at its padding.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -62,13 +62,7 @@ class Unmask:
             due, chosen = soonest(state, self.steps)
         else:
             due, chosen = None, self._least_entropy(state, logits, tokens)
-        return replace(
-            state,
-            ids=torch.where(chosen, drawn, state.ids),
-            open=state.open & ~chosen,
-            step=state.step + 1,
-            due=due,
-        )
+        return state.decide(chosen, drawn, due)
 
     def done(self, state: State) -> bool:
         """All steps are taken, or nothing is open."""
