@@ -57,6 +57,10 @@ class FinetuneConfig(TrainingArguments):
     architecture_kwargs: dict | str | None = field(
         default=None, metadata={"help": "sizes of the new model, JSON"}
     )
+    attn_implementation: str | None = field(
+        default=None,
+        metadata={"help": "sdpa, eager, …; eager is the faster one for small models on a CPU"},
+    )
     sources: dict | str | None = field(
         default=None,
         metadata={

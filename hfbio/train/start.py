@@ -43,8 +43,16 @@ def make_trainer(
         chains: to train on.
         weights: ``(n,)`` how often each is drawn; once an epoch if ``None``.
         callbacks: added to the Trainer's.
+
+    Raises:
+        SettingError: the model has no such ``attn_implementation``.
     """
     config, corpus = setup.config, setup.corpus
+    if config.attn_implementation:
+        try:
+            tagged.model.set_attn_implementation(config.attn_implementation)
+        except (ImportError, ValueError) as error:
+            raise SettingError(f"attn_implementation: {error}") from None
     return AntibodyTrainer(
         model=tuned.model,
         args=config,
