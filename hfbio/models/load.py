@@ -163,7 +163,7 @@ def assemble(
         token_map = verify.read_tokens(name, tokenizer, model.get_output_embeddings().out_features)
         max_residues = family.max_residues(model.config)
         if check_loss:
-            verify.check_loss(name, model, token_map, loci)
+            verify.check_loss(name, model, token_map, loci, causal=family.causal)
     except HfbioError:
         raise
     except Exception as error:  # ids, positions or types beyond the tables that the weights have
