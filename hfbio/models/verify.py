@@ -136,9 +136,9 @@ def check_loss(
     nats = min(measure(model, tokens, chain) for chain in tried)
     if not nats < GUESSING:  # also catches nan
         raise UnknownModel(
-            f"{name}: {'next' if causal else 'hidden'} residues of trastuzumab cost {nats:.2f} nats each, guessing among 20 "
-            f"costs {GUESSING:.2f}; the weights or the tokenizer are not what they seem. Pass "
-            "check_loss=False for a model that is yet to be trained"
+            f"{name}: {'next' if causal else 'hidden'} residues of trastuzumab cost {nats:.2f} "
+            f"nats each, guessing among 20 costs {GUESSING:.2f}; the weights or the "
+            "tokenizer are not what they seem. Pass check_loss=False for a model that is yet to be trained"
         )
     return nats
 

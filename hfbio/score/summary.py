@@ -35,11 +35,11 @@ def summarise(
         task: what was asked, see `hfbio.score.assess.Task`.
 
     Returns:
-        ``{"task": …, "chance_nats": …, "chains": …, "clones": …, "held_out": [row, …]}`` where a row has
-        ``masked`` (fraction; 1 for tasks that mask none), ``region``, ``status``, ``residues`` (hidden, over all draws), per
-        name ``nats_per_residue``, ``perplexity`` and ``recovery`` (share of hidden residues whose
-        most likely token was right), and where asked ``difference``. Cells without residues
-        are left out.
+        ``{"task": …, "chance_nats": …, "chains": …, "clones": …, "held_out": [row, …]}`` where a
+        row has ``masked`` (fraction; 1 for tasks that mask none), ``region``, ``status``,
+        ``residues`` (hidden, over all draws), per name ``nats_per_residue``, ``perplexity`` and
+        ``recovery`` (share of hidden residues whose most likely token was right), and where asked
+        ``difference``. Cells without residues are left out.
     """
     first = next(iter(measured.values()))
     rows = []
