@@ -37,7 +37,7 @@ class LoadedBase:
     loci: tuple[Locus, ...]  # chains seen in training; empty if unknown or all proteins
     max_residues: int  # longest chain, without start and stop
     tag_ids: tuple[int, ...] = ()  # ids given by `hfbio.models.tags.add_tags`
-    own_tags: Tags = field(default_factory=Tags)  # what a base of hfbio's own pretraining was trained with
+    own_tags: Tags = field(default_factory=Tags)  # of a base that `hfbio pretrain` made
     owns_mask_row: bool = False  # set by `hfbio.models.token_dropout.without_token_dropout`
 
     @property
