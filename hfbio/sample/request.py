@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Final
 
 import torch
 
 from hfbio.alphabet import RESIDUES
 from hfbio.errors import SettingError
+from hfbio.sample.causal import CausalTemplate
 from hfbio.sample.state import Template
 from hfbio.tokens import WILDCARD, TokenMap
 
 OPEN: Final = "_"
-"""Marks a residue to design in a scaffold."""
+"""Marks a residue to design in a scaffold, and one without a germline residue in a germline."""
 
 
 @dataclass(frozen=True)
@@ -22,8 +25,12 @@ class Request:
     """What to generate.
 
     ``length`` is a number of residues or an inclusive range; ``None`` draws it as the training
-    chains with the same tags have it. A ``scaffold`` fixes the length: its letters stay, each
-    ``_`` is designed.
+    chains with the same tags have it. A causal model ends its chains itself, within the range. A
+    ``scaffold`` fixes the length: its letters stay, each ``_`` is designed. So does a ``germline``,
+    which the sampler ``germline_walk`` starts from; ``_`` stands where it has no residue.
+
+    ``guidance`` strengthens the conditions, ``contrast`` what training has added to the base: 1
+    changes nothing, more goes beyond (see `hfbio.sample.contrast.Contrast`).
     """
 
     num: int = 32
@@ -32,7 +39,10 @@ class Request:
     length: int | tuple[int, int] | None = None
     scaffold: str | None = None
     keep: str = "valid"  # "valid": valid and distinct designs; "all": every draw
-    block_size: int = 16  # designs per network pass
+    block_size: int = 16  # rows per network pass
+    germline: str | None = None
+    guidance: float | None = None  # >= 0; weight of the conditions against the same tags left open
+    contrast: float | None = None  # >= 0; weight of the tuned model against its base
 
     def __post_init__(self) -> None:
         if self.num < 1:
@@ -45,6 +55,14 @@ class Request:
             raise SettingError(f"block_size must be >= 1, got {self.block_size}")
         if self.scaffold is not None and self.length is not None:
             raise SettingError("a scaffold fixes the length; give one of the two")
+        if self.germline is not None and self.length is not None:
+            raise SettingError("a germline fixes the length; give one of the two")
+        for name in ("guidance", "contrast"):
+            weight = getattr(self, name)
+            if weight is not None and not 0 <= weight < math.inf:
+                raise SettingError(f"{name} must be >= 0 and finite, got {weight}")
+        if self.guidance is not None and self.contrast is not None:
+            raise SettingError("guidance and contrast are two second passes; give one of the two")
 
 
 @dataclass(frozen=True)
@@ -55,6 +73,8 @@ class Reach:
     tokens: TokenMap
     max_residues: int
     lengths: Mapping[str, Mapping[str, int]] | None  # as in hfbio.json; None where not known
+    infills: bool = False  # a causal model that has learnt to fill gaps
+    reverse: bool = False  # a causal model that writes chains from their end
 
 
 def templates(
@@ -70,10 +90,15 @@ def templates(
 
     Raises:
         SettingError: a scaffold with other letters, a chain longer than the model reads, or no
-            length where none is known.
+            length where none is known; or a germline of other letters or another length.
     """
-    if request.scaffold is not None:
-        fixed = _scaffold(request.scaffold, prefix, reach)
+    scaffold, germline = request.scaffold, request.germline
+    if scaffold is None and germline is not None:
+        scaffold = OPEN * len(germline)
+    if scaffold is not None:
+        fixed = _scaffold(scaffold, prefix, reach)
+        if germline is not None:
+            fixed = replace(fixed, germline=_germline(germline, len(scaffold), reach))
         return lambda index, rng: fixed
     lengths, weights = _lengths(request.length, reach, conditions)
 
@@ -85,17 +110,92 @@ def templates(
     return template
 
 
+def causal_template(
+    request: Request, prefix: tuple[int, ...], reach: Reach, conditions: Mapping[str, str]
+) -> CausalTemplate:
+    """How every design of a causal model starts.
+
+    A model that has learnt to fill gaps sees a scaffold as a whole, and fills each run of ``_``
+    with as many residues. Another writes the chain and is made to write the scaffold's letters
+    where they stand: it sees those before a residue alone.
+
+    Without a scaffold the chain ends where the model ends it: within ``length`` if that is given,
+    else between the shortest and the longest training chain with these tags, and where those are
+    not known, anywhere up to what the model reads.
+
+    Args:
+        request: what to generate.
+        prefix: ids of start token and condition tags, as for a chain that is read forward.
+        reach: what the model can be asked for.
+        conditions: every tag field -> value or ``*``, as ``Tags.choose`` gives them.
+
+    Raises:
+        SettingError: a scaffold with other letters, or a chain longer than the model reads.
+    """
+    if reach.reverse:
+        prefix = turned(prefix, reach.tokens)
+    if request.scaffold is None:
+        if request.length is None and reach.lengths is None:
+            return CausalTemplate(prefix, ((1, reach.max_residues),), reverse=reach.reverse)
+        lengths, _ = _lengths(request.length, reach, conditions)
+        return CausalTemplate(prefix, ((lengths[0], lengths[-1]),), reverse=reach.reverse)
+    made = _scaffold(request.scaffold, prefix, reach)
+    if reach.infills and made.free.any() and not made.free.all():
+        return _gaps(request.scaffold, prefix, reach)
+    n = len(made.free)
+    forced = made.residue_ids.masked_fill(made.free, -1)
+    forced = forced.flip(0) if reach.reverse else forced
+    return CausalTemplate(prefix, ((n, n),), forced=forced, reverse=reach.reverse)
+
+
+def turned(prefix: tuple[int, ...], tokens: TokenMap) -> tuple[int, ...]:
+    """The prefix of a chain that is written from its end: the stop token, then the tags."""
+    return (tokens.stop_id, *prefix[1:])
+
+
+def _gaps(scaffold: str, prefix: tuple[int, ...], reach: Reach) -> CausalTemplate:
+    """The scaffold with a mask token for each run of ``_``, and the separator behind it."""
+    tokens = reach.tokens
+    body: list[int] = []
+    spans = []
+    for is_gap, letters in groupby(scaffold, key=lambda letter: letter == OPEN):
+        run = "".join(letters)
+        if is_gap:
+            body.append(tokens.require_mask())
+            spans.append((len(run), len(run)))
+        else:
+            body += tokens.encode(run).tolist()
+    # Beside its residues the network reads a mask and a separator for each gap.
+    _require_length(len(scaffold) + 2 * len(spans), reach)
+    return CausalTemplate(prefix, tuple(spans), body=(*body, tokens.require_separator()))
+
+
 def _scaffold(scaffold: str, prefix: tuple[int, ...], reach: Reach) -> Template:
-    for at, letter in enumerate(scaffold):
-        if letter not in RESIDUES and letter != OPEN:
-            raise SettingError(
-                f"scaffold: {letter!r} at residue {at} is neither one of {RESIDUES} "
-                f"nor {OPEN!r}, which marks a residue to design"
-            )
+    _require_letters("scaffold", scaffold, "which marks a residue to design")
     _require_length(len(scaffold), reach)
     filled = scaffold.replace(OPEN, RESIDUES[0])
     free = torch.tensor([letter == OPEN for letter in scaffold])
     return Template(prefix, reach.tokens.encode(filled), free)
+
+
+def _germline(germline: str, n_residues: int, reach: Reach) -> torch.Tensor:
+    """``(n,)`` residue ids, -1 where there is none."""
+    _require_letters("germline", germline, "which stands where there is none")
+    if len(germline) != n_residues:
+        raise SettingError(
+            f"the germline has {len(germline)} places and the scaffold {n_residues}; write the two "
+            f"in the same length, {OPEN!r} where there is no germline residue"
+        )
+    return torch.tensor([reach.tokens.residue_id(letter) for letter in germline])
+
+
+def _require_letters(name: str, text: str, meaning: str) -> None:
+    for at, letter in enumerate(text):
+        if letter not in RESIDUES and letter != OPEN:
+            raise SettingError(
+                f"{name}: {letter!r} at residue {at} is neither one of {RESIDUES} "
+                f"nor {OPEN!r}, {meaning}"
+            )
 
 
 def _lengths(
