@@ -28,7 +28,7 @@ from hfbio.models.adapter_file import ADAPTER_CONFIG
 from hfbio.models.catalogue import find
 from hfbio.sample import build
 
-MAX_STEPS: Final = 100_000  # of a saved sampler; more than any chain has residues
+MAX_PASSES: Final = 100_000  # of a saved sampler; more than any chain has residues
 MAX_STANDALONE_BYTES: Final = 16_000_000_000  # ESM-2 3B takes 11e9
 _BYTES_PER_PARAMETER: Final = 16  # four copies in float32: room for adapters of rank 1,024
 _SPARE_BYTES: Final = 64_000_000
@@ -165,8 +165,9 @@ def _require_sampler(found: Found) -> None:
             raise BundleError(
                 f"{where} has {setting.name} {value!r:.80}, not a {wanted[-1].__name__}"
             )
-    if sampler.steps > MAX_STEPS:
-        raise BundleError(f"{where} takes {sampler.steps:,} steps, more than {MAX_STEPS:,}")
+    longest = max(int(n) for counts in found.manifest.lengths.values() for n in counts)
+    if (passes := sampler.passes(longest)) > MAX_PASSES:
+        raise BundleError(f"{where} takes {passes:,} steps, more than {MAX_PASSES:,}")
 
 
 def _require_lengths(found: Found, loaded: LoadedBase) -> None:

@@ -10,16 +10,20 @@ from hfbio.errors import SettingError
 from hfbio.sample.draw import draw
 from hfbio.sample.generate import generate
 from hfbio.sample.germline_walk import GermlineWalk
+from hfbio.sample.gibbs import Gibbs
 from hfbio.sample.request import Reach, Request, templates
+from hfbio.sample.rules import Rules
 from hfbio.sample.state import Sampler, State, Template, begin
 from hfbio.sample.unmask import Unmask
 
 __all__ = [
     "SAMPLERS",
     "GermlineWalk",
+    "Gibbs",
     "NamedSampler",
     "Reach",
     "Request",
+    "Rules",
     "Sampler",
     "State",
     "Template",
@@ -31,10 +35,14 @@ __all__ = [
     "templates",
 ]
 
-NamedSampler = Unmask | GermlineWalk
+NamedSampler = Unmask | GermlineWalk | Gibbs
 """A sampler that a recipe can name."""
 
-SAMPLERS: dict[str, type[NamedSampler]] = {"unmask": Unmask, "germline_walk": GermlineWalk}
+SAMPLERS: dict[str, type[NamedSampler]] = {
+    "unmask": Unmask,
+    "germline_walk": GermlineWalk,
+    "gibbs": Gibbs,
+}
 
 
 def build(settings: Mapping[str, Any]) -> NamedSampler:

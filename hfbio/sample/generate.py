@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from hfbio.rng import generator
-from hfbio.sample.state import Sampler, State, Template, begin
+from hfbio.sample.rules import Rules
+from hfbio.sample.state import Sampler, State, Template
 from hfbio.tokens import TokenMap
 
 
@@ -20,6 +21,7 @@ def generate(
     *,
     seed: int,
     block_size: int = 16,
+    rules: Rules | None = None,
     watch: Callable[[State], None] | None = None,
 ) -> Iterator[Tensor]:
     """Designs 0, 1, 2, … without end, as ``(n,)`` int64 residue ids.
@@ -37,6 +39,7 @@ def generate(
         template: the start of design ``i``; may draw from the design's generator.
         seed: >= 0.
         block_size: designs per network pass.
+        rules: what may not be drawn; see `Rules` for the check that a finished design needs.
         watch: called with each intermediate state, for showing the walk.
     """
     device = next(model.parameters()).device
@@ -45,7 +48,7 @@ def generate(
         indices = range(first, first + block_size)
         rngs = [generator(seed, i) for i in indices]
         templates = [template(i, rng) for i, rng in zip(indices, rngs)]
-        state = begin(templates, rngs, tokens)
+        state = sampler.begin(templates, rngs, tokens, rules)
         while not sampler.done(state):
             with torch.inference_mode():
                 logits = model(
