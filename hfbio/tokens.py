@@ -37,6 +37,7 @@ class TokenMap:
     stop_id: int
     mask_id: int | None
     unknown_id: int | None
+    sep_id: int | None = None  # between a chain with gaps and what fills them, see `Infill`
     _lookup: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -62,6 +63,19 @@ class TokenMap:
                 "this model has no mask token; use a masked model, or a causal objective"
             )
         return self.mask_id
+
+    def require_separator(self) -> int:
+        """The separator token's id.
+
+        Raises:
+            SettingError: a tokenizer without one.
+        """
+        if self.sep_id is None:
+            raise SettingError(
+                "this model's tokenizer has no separator token, which infilling needs; use "
+                "hfbio-mini-clm, or the objective clm"
+            )
+        return self.sep_id
 
     def encode(self, sequence: str) -> Tensor:
         """``(L,)`` int64 ids of the residues alone, without start and stop.

@@ -17,12 +17,11 @@ from hfbio.errors import DataError, SequenceError
 from hfbio.models import LoadedBase
 from hfbio.record import REGIONS, AntibodyRecord
 from hfbio.sample import NamedSampler, Reach, Request, State, build, generate, templates
-from hfbio.score.assess import Contender, measure_baselines, measure_model
+from hfbio.score.assess import Contender, Task, measure_baselines, measure_model, task_of
 from hfbio.score.embed import mean_states, residues_of
 from hfbio.score.likelihood import mean_by_region, pseudo_nats
 from hfbio.score.panel import Design, DesignReport, add_novelty, examine, report
 from hfbio.score.summary import summarise
-from hfbio.tokens import Tags
 
 MAX_DRAWS_PER_DESIGN = 20
 
@@ -59,8 +58,8 @@ class AntibodyModel:
         self.model = model.eval()
         self.manifest = manifest
         self._load_untuned = load_untuned
-        self.tags = manifest.tags if manifest else Tags()
-        self.prompt = base.prompt(self.tags)
+        self.tags = manifest.tags if manifest else base.own_tags
+        self.prompt = base.prompt(self.tags) if manifest else base.own_prompt
 
     def sampler(self, **settings: Any) -> NamedSampler:
         """The sampler this model was saved with, with ``settings`` in place of its own.
@@ -275,18 +274,25 @@ class AntibodyModel:
         for record in records:
             self._require_readable(record)
         settings: dict[str, Any] = {"draws": draws, "seed": seed}
-        own = Contender(self.model, self.base.token_map, self.prompt)
+        task = self.task
+        own = Contender(self.model, self.base.token_map, self.prompt, task)
         own_name = "base" if self.manifest is None else "tuned"
         measured = {}
         if untuned := self.untuned():
-            base = Contender(untuned.model, untuned.base.token_map, untuned.prompt)
+            base = Contender(untuned.model, untuned.base.token_map, untuned.prompt, task)
             measured["base"] = measure_model(base, records, batch_size=batch_size, **settings)
         measured[own_name] = measure_model(own, records, batch_size=batch_size, **settings)
         if train:
             measured |= measure_baselines(train, records, own, **settings)
         groups = clone_groups(records)
         both = {"base", "tuned"} <= set(measured)
-        return summarise(measured, groups, compare=("base", "tuned") if both else None)
+        return summarise(measured, groups, compare=("base", "tuned") if both else None, task=task)
+
+    @property
+    def task(self) -> Task:
+        """What `evaluate` asks of it, by the objective it was trained with."""
+        objective = self.manifest.objective if self.manifest else None
+        return task_of(objective, causal=self.base.family.causal)
 
     def _require_readable(self, record: AntibodyRecord) -> None:
         if len(record.sequence_aa) > self.base.max_residues:

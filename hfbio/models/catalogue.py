@@ -20,6 +20,7 @@ _BERT_LINEARS: Final = (
     r"(attention\.self\.(query|key|value)|attention\.output\.dense|intermediate\.dense|output\.dense)"
 )
 _MASKED: Final = ("mlm", "diffusion", "germline")
+_CAUSAL: Final = ("clm", "infill")
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,11 @@ class Family:
     absent: tuple[str, ...] = ()  # regexes of weights a checkpoint may lack: unused by the LM
     surplus: tuple[str, ...] = ()  # regexes of weights a checkpoint may hold beyond the LM
     loose_bias: str = ""  # name of an output bias that the output layer does not own
+
+    @property
+    def causal(self) -> bool:
+        """Each position sees those before it alone, and tells of the next."""
+        return self.auto_class == "AutoModelForCausalLM"
 
     def position_of(self, config: PretrainedConfig) -> Position:
         """How this very model encodes positions: ``absolute`` or ``rotary``."""
@@ -105,6 +111,30 @@ FAMILIES: Final = {
             word_embeddings="word_embeddings",
             counts_from_pad=True,
             surplus=(r"roberta\.pooler\..*",),
+        ),
+        Family(
+            model_type="llama",
+            auto_class="AutoModelForCausalLM",
+            position="rotary",
+            objectives=_CAUSAL,
+            lora_targets=(
+                r".*layers\.\d+\."
+                r"(self_attn\.(q_proj|k_proj|v_proj|o_proj)|mlp\.(gate_proj|up_proj|down_proj))"
+            ),
+            word_embeddings="embed_tokens",
+            counts_from_pad=False,
+        ),
+        Family(
+            model_type="gpt_neox",
+            auto_class="AutoModelForCausalLM",
+            position="rotary",
+            objectives=_CAUSAL,
+            lora_targets=(
+                r".*layers\.\d+\."
+                r"(attention\.(query_key_value|dense)|mlp\.(dense_h_to_4h|dense_4h_to_h))"
+            ),
+            word_embeddings="embed_in",
+            counts_from_pad=False,
         ),
     )
 }

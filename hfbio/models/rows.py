@@ -40,6 +40,9 @@ def grow(model: PreTrainedModel, family: Family, size: int) -> None:
 def write(model: PreTrainedModel, family: Family, ids: Sequence[int], values: Tensor) -> None:
     """Set the rows ``ids`` to ``values``, in place, and make these tokens impossible to predict.
 
+    Where the output layer has no bias, as in most causal models, that cannot be made sure of: then
+    ``values`` should be the row of a token that the model never predicts, such as its start token.
+
     Args:
         model: grown far enough.
         family: where its output bias is.
@@ -54,4 +57,5 @@ def write(model: PreTrainedModel, family: Family, ids: Sequence[int], values: Te
         if family.loose_bias
         else model.get_output_embeddings().bias
     )
-    bias[at] = NEVER
+    if bias is not None:
+        bias[at] = NEVER

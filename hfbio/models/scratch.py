@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +12,8 @@ from transformers import (
     EsmConfig,
     EsmForMaskedLM,
     EsmTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -33,7 +35,14 @@ _SIZES: Final = {
         "num_attention_heads": 6,
         "intermediate_size": 768,
         "max_position_embeddings": 1026,
-    }
+    },
+    "llama": {
+        "hidden_size": 256,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "intermediate_size": 688,
+        "max_position_embeddings": 1024,
+    },
 }
 """Settings of an architecture that a recipe may change, and what they are otherwise."""
 
@@ -46,7 +55,8 @@ def fresh(
     """A model of random weights with its tokenizer, of a class that transformers itself has.
 
     ``esm`` is ESM-2 as published (rotary positions, its 33 tokens) with ``token_dropout`` off from
-    the start, so that it can be shown any share of masks.
+    the start, so that it can be shown any share of masks. ``llama`` is Llama with the same tokens,
+    an unused one of which is the separator of infilling; its output layer is its embedding.
 
     Args:
         architecture: one of `ARCHITECTURES`.
@@ -70,7 +80,7 @@ def fresh(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**62, (), generator=rng)))
         try:
-            model, tokenizer = _esm(sizes)
+            model, tokenizer = _MAKERS[architecture](sizes)
         except (TypeError, ValueError, ZeroDivisionError) as error:
             raise SettingError(f"architecture {architecture!r}: {error}") from None
     return assemble(
@@ -97,7 +107,27 @@ def _esm(sizes: Mapping[str, Any]) -> tuple[PreTrainedModel, PreTrainedTokenizer
         attention_probs_dropout_prob=0.0,
         **sizes,
     )
+    return EsmForMaskedLM(config), _tokenizer(ESM_TOKENS)
+
+
+def _llama(sizes: Mapping[str, Any]) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    config = LlamaConfig(
+        vocab_size=len(ESM_TOKENS),
+        bos_token_id=ESM_TOKENS.index("<cls>"),
+        pad_token_id=ESM_TOKENS.index("<pad>"),
+        eos_token_id=ESM_TOKENS.index("<eos>"),
+        tie_word_embeddings=True,
+        **sizes,
+    )
+    tokens = ["<sep>" if token == "<null_1>" else token for token in ESM_TOKENS]
+    return LlamaForCausalLM(config), _tokenizer(tokens, sep_token="<sep>")
+
+
+def _tokenizer(tokens: Sequence[str], **special: str) -> PreTrainedTokenizerBase:
     with tempfile.TemporaryDirectory() as folder:
         vocabulary = Path(folder, "vocab.txt")
-        vocabulary.write_text("\n".join(ESM_TOKENS), encoding="utf-8")
-        return EsmForMaskedLM(config), EsmTokenizer(str(vocabulary))
+        vocabulary.write_text("\n".join(tokens), encoding="utf-8")
+        return EsmTokenizer(str(vocabulary), **special)
+
+
+_MAKERS: Final = {"esm": _esm, "llama": _llama}

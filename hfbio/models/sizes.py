@@ -17,6 +17,8 @@ MAX_COUNTS: Final = {  # largest values; ESM-2 15B has 5,120 and 48 and 40 and 2
     "max_position_embeddings": 65_536,
     "num_attention_heads": 128,
     "num_hidden_layers": 128,
+    "num_key_value_heads": 128,
+    "head_dim": 8192,
     "type_vocab_size": 16,
     "vocab_size": 65_536,
 }

@@ -34,7 +34,7 @@ _TOKENIZER_FILES: Final = (
 _TOKEN_IDS: Final = ("bos_token_id", "eos_token_id", "mask_token_id", "pad_token_id")
 _SHARES: Final = (
     *("attention_probs_dropout_prob", "hidden_dropout_prob", "classifier_dropout"),
-    *("initializer_range", "layer_norm_eps"),
+    *("attention_dropout", "hidden_dropout", "initializer_range", "layer_norm_eps", "rms_norm_eps"),
 )
 _FLAGS: Final = ("emb_layer_norm_before", "tie_word_embeddings", "token_dropout", "use_cache")
 _CHOICES: Final = {

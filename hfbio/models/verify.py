@@ -63,7 +63,8 @@ def read_tokens(name: str, tokenizer: PreTrainedTokenizerBase, vocab_size: int) 
     """The ids of a tokenizer, taken from how it spells a known antibody.
 
     Plain text is tried first, then residues apart by spaces (ProtBert, IgBert). What stands
-    before and after the residues are the start and the stop token.
+    before and after the residues are the start and the stop token; a tokenizer that adds none
+    or only the first, as many causal ones, names them by ``bos_token`` and ``eos_token``.
 
     Args:
         name: for the message.
@@ -77,6 +78,9 @@ def read_tokens(name: str, tokenizer: PreTrainedTokenizerBase, vocab_size: int) 
     residue_ids = tokenizer.convert_tokens_to_ids(list(RESIDUES))
     expected = [residue_ids[RESIDUES.index(letter)] for letter in TRASTUZUMAB_VH]
     spellings = [tokenizer(s)["input_ids"] for s in (TRASTUZUMAB_VH, " ".join(TRASTUZUMAB_VH))]
+    named = [tokenizer.bos_token_id, tokenizer.eos_token_id]
+    spellings += [[*named[:1], *ids, *named[1:]] for ids in spellings if None not in named]
+    spellings += [[*ids, *named[1:]] for ids in spellings[:2] if None not in named]
     ids = next((ids for ids in spellings if ids[1:-1] == expected), None)
     known = set(residue_ids) - {None, tokenizer.unk_token_id}
     if ids is None or len(known) != len(RESIDUES) or tokenizer.pad_token_id is None:
@@ -85,7 +89,8 @@ def read_tokens(name: str, tokenizer: PreTrainedTokenizerBase, vocab_size: int) 
             f"{spellings[0][:12]}, not as start, one id for each residue, stop; a tokenizer file "
             "is missing or was written for another version of transformers"
         )
-    if max(*ids, *residue_ids, tokenizer.mask_token_id or 0) >= vocab_size:
+    special = (tokenizer.mask_token_id or 0, tokenizer.sep_token_id or 0)
+    if max(*ids, *residue_ids, *special) >= vocab_size:
         raise UnknownModel(f"{name}: the tokenizer has ids beyond the model's {vocab_size}")
     unknown = tokenizer(UNKNOWN, add_special_tokens=False)["input_ids"]
     return TokenMap(
@@ -96,11 +101,15 @@ def read_tokens(name: str, tokenizer: PreTrainedTokenizerBase, vocab_size: int) 
         stop_id=ids[-1],
         mask_id=tokenizer.mask_token_id,
         unknown_id=unknown[0] if len(unknown) == 1 else None,
+        # BERT's separator is its stop token, and marks no place of its own.
+        sep_id=None if tokenizer.sep_token_id == ids[-1] else tokenizer.sep_token_id,
     )
 
 
-def check_loss(name: str, model: nn.Module, tokens: TokenMap, loci: Collection[Locus]) -> float:
-    """The model predicts hidden residues of trastuzumab better than a guess.
+def check_loss(
+    name: str, model: nn.Module, tokens: TokenMap, loci: Collection[Locus], *, causal: bool = False
+) -> float:
+    """The model predicts hidden, or next, residues of trastuzumab better than a guess.
 
     Catches what a key check cannot: weights in the wrong place, a wrong tokenizer, a changed
     attention. The heavy chain is tried for models of IGH, the light chain for IGK, both (the
@@ -111,23 +120,26 @@ def check_loss(name: str, model: nn.Module, tokens: TokenMap, loci: Collection[L
         model: in evaluation mode; not changed.
         tokens: what its ids mean.
         loci: chains the model was trained on; empty for unknown.
+        causal: predict each residue from those before it, in place of hidden ones.
 
     Returns:
         Nats per residue.
 
     Raises:
-        UnknownModel: not below ln 20 = 2.9957, or no mask token.
+        UnknownModel: not below ln 20 = 2.9957, or a masked model without mask token.
     """
-    if tokens.mask_id is None:
+    if tokens.mask_id is None and not causal:
         raise UnknownModel(f"{name}: its tokenizer has no mask token, and hfbio hides residues")
     chains = {Locus.IGH: TRASTUZUMAB_VH, Locus.IGK: TRASTUZUMAB_VL}
     tried = [chain for locus, chain in chains.items() if locus in (loci or chains)]
-    nats = min(masked_nats(model, tokens, chain) for chain in tried)
+    measure = next_nats if causal else masked_nats
+    nats = min(measure(model, tokens, chain) for chain in tried)
     if not nats < GUESSING:  # also catches nan
         raise UnknownModel(
-            f"{name}: hidden residues of trastuzumab cost {nats:.2f} nats each, guessing among 20 "
-            f"costs {GUESSING:.2f}; the weights or the tokenizer are not what they seem. Pass "
-            "check_loss=False for a model that is yet to be trained"
+            f"{name}: {'next' if causal else 'hidden'} residues of trastuzumab cost {nats:.2f} "
+            f"nats each, guessing among 20 costs {GUESSING:.2f}; the weights or the "
+            "tokenizer are not what they seem. Pass check_loss=False for a model that is yet to be "
+            "trained"
         )
     return nats
 
@@ -157,6 +169,15 @@ def masked_nats(
     ).logits
     hidden = logits[at % stride, at + 1].float().cpu()  # (residues, V)
     return F.cross_entropy(hidden, ids[1:-1]).item()
+
+
+@torch.no_grad()
+def next_nats(model: nn.Module, tokens: TokenMap, sequence: str) -> float:
+    """Mean of ``-ln p(residue | those before it)``; softmax over the whole vocabulary, float32."""
+    ids = torch.tensor([[tokens.start_id, *tokens.encode(sequence).tolist()]])
+    ids = ids.to(next(model.parameters()).device)
+    logits = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
+    return F.cross_entropy(logits[0, :-1].float(), ids[0, 1:]).item()
 
 
 def _beyond(keys: Collection[str], allowed: tuple[str, ...]) -> list[str]:

@@ -10,16 +10,20 @@ import torch
 
 from hfbio.data.encode import Corrupted, Example
 from hfbio.errors import SettingError
+from hfbio.objectives.clm import CausalLM
 from hfbio.objectives.diffusion import Diffusion
 from hfbio.objectives.germline import GermlineDiffusion
+from hfbio.objectives.infill import Infill
 from hfbio.objectives.mlm import MaskedLM
 from hfbio.objectives.nats import weighted_nats
 from hfbio.tokens import TokenMap
 
 __all__ = [
     "OBJECTIVES",
+    "CausalLM",
     "Diffusion",
     "GermlineDiffusion",
+    "Infill",
     "MaskedLM",
     "Objective",
     "build",
@@ -40,10 +44,12 @@ class Objective(Protocol):
         ...
 
 
-OBJECTIVES: dict[str, type[MaskedLM | Diffusion | GermlineDiffusion]] = {
+OBJECTIVES: dict[str, type[MaskedLM | Diffusion | GermlineDiffusion | CausalLM | Infill]] = {
     "mlm": MaskedLM,
     "diffusion": Diffusion,
     "germline": GermlineDiffusion,
+    "clm": CausalLM,
+    "infill": Infill,
 }
 
 

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Final, Literal
 
 import torch
 from torch import nn
 
-from hfbio.data.encode import encode_described
+from hfbio.data.encode import Example, encode_described
 from hfbio.record import AntibodyRecord
 from hfbio.score.baseline import BaselinePredictor, PositionFrequency
 from hfbio.score.calibrate import fit_temperature
-from hfbio.score.heldout import FRACTIONS, HeldOut, measure, model_predictor
+from hfbio.score.causal import next_predictor, span_predictor
+from hfbio.score.heldout import FRACTIONS, HeldOut, Predict, measure, model_predictor
 from hfbio.tokens import Prompt, TokenMap
+
+Task = Literal["masked", "next", "next_reverse", "span"]
+"""What is asked of a model: hidden residues, the next residue, or a region from all others."""
+
+ALL: Final = (1.0,)
+"""The shares of residues asked for by the tasks that mask none: all of them, once."""
+
+
+def task_of(objective: Mapping[str, Any] | None, *, causal: bool) -> Task:
+    """What a model trained with ``objective`` (kind and settings, or ``None``) is asked."""
+    kind = (objective or {}).get("kind", "clm" if causal else "diffusion")
+    if kind == "clm":
+        return "next_reverse" if (objective or {}).get("direction") == "reverse" else "next"
+    return "span" if kind == "infill" else "masked"
 
 
 @dataclass(frozen=True)
@@ -23,6 +39,22 @@ class Contender:
     model: nn.Module
     tokens: TokenMap
     prompt: Prompt  # condition tags come from each record's own fields
+    task: Task = "masked"
+
+    def predictor(self, examples: Sequence[Example]) -> Predict:
+        """Answers to the task on ``examples``."""
+        if self.task == "span":
+            return span_predictor(self.model, self.tokens, examples)
+        if self.task == "masked":
+            return model_predictor(self.model, self.tokens, examples)
+        reverse = self.task == "next_reverse"
+        return next_predictor(self.model, self.tokens, examples, reverse=reverse)
+
+    def asked(self, fractions: Sequence[float], draws: int) -> dict[str, Any]:
+        """``fractions`` and ``draws`` for `measure`: only masks are of several kinds."""
+        if self.task == "masked":
+            return {"fractions": fractions, "draws": draws}
+        return {"fractions": ALL, "draws": 1}
 
 
 def measure_model(
@@ -39,9 +71,8 @@ def measure_model(
     examples = encode_described(records, contender.tokens, contender.prompt)
     return measure(
         examples,
-        model_predictor(contender.model, contender.tokens, examples),
-        fractions=fractions,
-        draws=draws,
+        contender.predictor(examples),
+        **contender.asked(fractions, draws),
         seed=seed,
         batch_size=batch_size,
         rows=rows,
@@ -111,7 +142,7 @@ def measure_baselines(
     Args:
         train: the training split.
         records: the held-out chains.
-        contender: only its encoding is used, for regions and germline status.
+        contender: only its task and encoding are used, for regions and germline status.
         draws: as for the models.
         seed: as for the models.
         fractions: as for the models.
@@ -124,8 +155,7 @@ def measure_baselines(
         name: measure(
             examples,
             BaselinePredictor(PositionFrequency(train, by_family=by_family), records),
-            fractions=fractions,
-            draws=draws,
+            **contender.asked(fractions, draws),
             seed=seed,
         )
         for name, by_family in (("position", False), ("position_family", True))

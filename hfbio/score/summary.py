@@ -23,6 +23,7 @@ def summarise(
     groups: Sequence[int] | NDArray[np.int64],
     *,
     compare: tuple[str, str] | None,
+    task: str = "masked",
 ) -> dict[str, Any]:
     """One entry per mask fraction, region and germline status.
 
@@ -31,13 +32,14 @@ def summarise(
         groups: clone of each chain, for the intervals.
         compare: two names of ``measured``; adds their difference, second minus first, with its
             95 % interval over clones.
+        task: what was asked, see `hfbio.score.assess.Task`.
 
     Returns:
-        ``{"chance_nats": …, "chains": …, "clones": …, "held_out": [row, …]}`` where a row has
-        ``masked`` (fraction), ``region``, ``status``, ``residues`` (hidden, over all draws), per
-        name ``nats_per_residue``, ``perplexity`` and ``recovery`` (share of hidden residues whose
-        most likely token was right), and where asked ``difference``. Cells without residues
-        are left out.
+        ``{"task": …, "chance_nats": …, "chains": …, "clones": …, "held_out": [row, …]}`` where a
+        row has ``masked`` (fraction; 1 for tasks that mask none), ``region``, ``status``,
+        ``residues`` (hidden, over all draws), per name ``nats_per_residue``, ``perplexity`` and
+        ``recovery`` (share of hidden residues whose most likely token was right), and where asked
+        ``difference``. Cells without residues are left out.
     """
     first = next(iter(measured.values()))
     rows = []
@@ -76,6 +78,7 @@ def summarise(
                 }
             rows.append(row)
     return {
+        "task": task,
         "chance_nats": CHANCE_NATS,
         "chains": len(groups),
         "clones": len(np.unique(groups)),

@@ -52,7 +52,8 @@ class FinetuneConfig(TrainingArguments):
         metadata={"help": "a split folder, a table, or anything `hfbio data import` reads"},
     )
     architecture: str = field(
-        default="", metadata={"help": "pretrain a new model of this kind in place of `model`: esm"}
+        default="",
+        metadata={"help": "pretrain a new model of this kind in place of `model`: esm or llama"},
     )
     architecture_kwargs: dict | str | None = field(
         default=None, metadata={"help": "sizes of the new model, JSON"}
@@ -72,7 +73,9 @@ class FinetuneConfig(TrainingArguments):
         default=0, metadata={"help": "longest window of a protein; 0: what the model reads"}
     )
     data_license: str = field(default="unknown", metadata={"help": "licence of the data, SPDX"})
-    objective: str = field(default="diffusion", metadata={"help": "mlm or diffusion"})
+    objective: str = field(
+        default="diffusion", metadata={"help": "mlm, diffusion, germline, clm or infill"}
+    )
     # `dict | str | None` is the one spelling that HfArgumentParser reads as JSON text.
     objective_kwargs: dict | str | None = field(
         default=None, metadata={"help": "settings of the objective, JSON"}

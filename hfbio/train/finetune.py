@@ -29,7 +29,7 @@ from hfbio.objectives import Objective, build
 from hfbio.record import AntibodyRecord
 from hfbio.rng import generator
 from hfbio.sample import build as build_sampler
-from hfbio.score.assess import Contender
+from hfbio.score.assess import Contender, task_of
 from hfbio.score.summary import summarise
 from hfbio.train.config import FinetuneConfig
 from hfbio.train.corpus import prepare
@@ -78,7 +78,8 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
     mind_licences(base, config)
     corpus = prepare(config, base, resumed=checkpoint is not None)
 
-    measured = measure_before(base, corpus, config)
+    task = task_of(dataclasses.asdict(cast(Any, objective)), causal=base.family.causal)
+    measured = measure_before(base, corpus, config, task)
 
     tags = collect_tags(corpus.train, base, config.tags)
     setup = Setup(config, base, tags, corpus, objective, sampler, describe_hardware(config))
@@ -88,7 +89,7 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
     sharded = is_sharded(config)
     if sharded:
         untie(model)
-    tuned = Contender(model, tagged.token_map, tagged.prompt(tags))
+    tuned = Contender(model, tagged.token_map, tagged.prompt(tags), task)
     weights = _clone_weights(corpus.train) if config.balance == "clone" else None
     trainer = make_trainer(setup, tuned, tagged, corpus.train, weights, callbacks)
     outcome = train(trainer, checkpoint)
@@ -98,7 +99,7 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
     measured["tuned"] = measure(dataclasses.replace(tuned, model=model), corpus.test, config)
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     metrics = {
-        **summarise(measured, clone_groups(corpus.test), compare=("base", "tuned")),
+        **summarise(measured, clone_groups(corpus.test), compare=("base", "tuned"), task=task),
         **run_metrics(setup, outcome, trainer.state.log_history, trainable),
         "seconds": time.perf_counter() - started,
     }

@@ -8,12 +8,12 @@ from hfbio.models import LoadedBase
 from hfbio.record import AntibodyRecord
 from hfbio.score.assess import (
     Contender,
+    Task,
     measure_baselines,
     measure_calibrated,
     measure_model,
 )
 from hfbio.score.heldout import HeldOut
-from hfbio.tokens import Tags
 from hfbio.train.config import FinetuneConfig
 from hfbio.train.corpus import Corpus
 from hfbio.train.ranks import rows_of_rank, sum_across_ranks
@@ -36,11 +36,13 @@ def measure(
     return sum_across_ranks(part, config)
 
 
-def measure_before(base: LoadedBase, corpus: Corpus, config: FinetuneConfig) -> dict[str, HeldOut]:
+def measure_before(
+    base: LoadedBase, corpus: Corpus, config: FinetuneConfig, task: Task
+) -> dict[str, HeldOut]:
     """The base as it came, at its best temperature, and plain counting, on the test split."""
-    untuned = Contender(base.model.to(config.device), base.token_map, base.prompt(Tags()))
+    untuned = Contender(base.model.to(config.device), base.token_map, base.own_prompt, task)
     measured = {"base": measure(untuned, corpus.test, config)}
-    if corpus.validation:
+    if corpus.validation and task == "masked":
         measured["base_calibrated"] = _measure_calibrated(untuned, corpus, config)
     return measured | measure_baselines(
         corpus.train, corpus.test, untuned, draws=config.eval_mask_draws, seed=EVAL_SEED

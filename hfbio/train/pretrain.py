@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from transformers import TrainerCallback
@@ -22,7 +22,7 @@ from hfbio.record import AntibodyRecord
 from hfbio.rng import generator
 from hfbio.sample import build as build_sampler
 from hfbio.score import heldout
-from hfbio.score.assess import Contender, measure_baselines, measure_model
+from hfbio.score.assess import Contender, measure_baselines, measure_model, task_of
 from hfbio.score.heldout import HeldOut
 from hfbio.score.summary import summarise
 from hfbio.train.config import FinetuneConfig
@@ -80,7 +80,8 @@ def pretrain(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
     sampler = build_sampler(as_settings(config.sampler_kwargs))
     setup = Setup(config, base, tags, corpus, objective, sampler, describe_hardware(config))
     model = attach(tagged, AdapterConfig(method="full"))
-    tuned = Contender(model, tagged.token_map, tagged.prompt(tags))
+    task = task_of(dataclasses.asdict(cast(Any, objective)), causal=base.family.causal)
+    tuned = Contender(model, tagged.token_map, tagged.prompt(tags), task)
     chains = [chain for source in sources for chain in source.train]
     trainer = make_trainer(setup, tuned, tagged, chains, chain_weights(sources), callbacks)
     outcome = train(trainer, checkpoint)
@@ -97,7 +98,7 @@ def pretrain(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
         told = run_metrics(setup, outcome, trainer.state.log_history, trainable)
         told.pop("split")  # each source has its own
         metrics = {
-            **summarise(held_out, clone_groups(corpus.test), compare=None),
+            **summarise(held_out, clone_groups(corpus.test), compare=None, task=task),
             **told,
             "sources": {source.name: _learnt(source, tuned, config) for source in sources},
             "seconds": time.perf_counter() - started,
@@ -148,8 +149,8 @@ def _learnt(source: Source, contender: Contender, config: FinetuneConfig) -> dic
         examples = [encode_protein(r, contender.tokens, prefix) for r in source.test]  # type: ignore[arg-type]
         sums = heldout.measure(
             examples,
-            heldout.model_predictor(contender.model, contender.tokens, examples),
-            draws=config.eval_mask_draws,
+            contender.predictor(examples),
+            **contender.asked(heldout.FRACTIONS, config.eval_mask_draws),
             seed=EVAL_SEED,
             batch_size=config.per_device_eval_batch_size,
         )
