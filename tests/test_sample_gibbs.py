@@ -1,6 +1,6 @@
 """Gibbs sampling: the exact distribution after some sweeps, frozen residues, a start."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import permutations, product
 
 import pytest
@@ -9,7 +9,7 @@ from test_sample_unmask import JOINT2, JOINT3, blank, designs, mixed
 from toys import TOKENS, JointModel, PositionModel, chi_square
 
 from hfbio.errors import SettingError
-from hfbio.sample import Gibbs
+from hfbio.sample import Gibbs, build
 
 N_DRAWS = 4000
 
@@ -142,3 +142,8 @@ def test_a_blank_is_no_start_and_a_chain_without_free_residues_needs_none():
     )
     (made,) = designs(PositionModel(), Gibbs(), lambda i, rng: frozen, 1)
     assert made.equal(frozen.residue_ids)
+
+
+def test_settings_survive_a_round_trip():
+    sampler = Gibbs(sweeps=3, block=2, temperature=0.5, top_p=0.9)
+    assert build(asdict(sampler)) == sampler

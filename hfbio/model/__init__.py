@@ -2,5 +2,6 @@
 
 from hfbio.model.antibody import AntibodyModel, Designs
 from hfbio.model.loading import load
+from hfbio.model.optimize import Improved, Lead, Optimized
 
-__all__ = ["AntibodyModel", "Designs", "load"]
+__all__ = ["AntibodyModel", "Designs", "Improved", "Lead", "Optimized", "load"]

@@ -14,6 +14,7 @@ from hfbio.data import Fault, Reject
 from hfbio.data.encode import encode, encode_described
 from hfbio.data.groups import clone_groups
 from hfbio.errors import DataError, SequenceError
+from hfbio.model.optimize import Lead, Optimized, optimize
 from hfbio.models import LoadedBase
 from hfbio.record import REGIONS, AntibodyRecord
 from hfbio.sample import NamedSampler, Reach, Request, State, build, generate, templates
@@ -128,6 +129,10 @@ class AntibodyModel:
         if reference:
             kept = add_novelty(kept, reference)
         return Designs(tuple(kept), tuple(drawn), report(request.num, drawn, kept))
+
+    def optimize(self, lead: Lead, **settings: Any) -> Optimized:
+        """Improve a lead by few substitutions; see `hfbio.model.optimize.optimize`."""
+        return optimize(self.base, self.model, self.prompt, lead, **settings)
 
     def readable(
         self, records: Sequence[AntibodyRecord], source: str, *, region: str = "all"

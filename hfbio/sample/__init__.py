@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from hfbio.errors import SettingError
+from hfbio.sample.beam import BeamSearch, Guide, Variant
 from hfbio.sample.draw import draw
+from hfbio.sample.freeze import freeze
 from hfbio.sample.generate import generate
 from hfbio.sample.germline_walk import GermlineWalk
 from hfbio.sample.gibbs import Gibbs
@@ -18,8 +20,10 @@ from hfbio.sample.unmask import Unmask
 
 __all__ = [
     "SAMPLERS",
+    "BeamSearch",
     "GermlineWalk",
     "Gibbs",
+    "Guide",
     "NamedSampler",
     "Reach",
     "Request",
@@ -28,9 +32,11 @@ __all__ = [
     "State",
     "Template",
     "Unmask",
+    "Variant",
     "begin",
     "build",
     "draw",
+    "freeze",
     "generate",
     "templates",
 ]

@@ -34,6 +34,11 @@ class Variant:
     guide: float | None  # of the chain; None without a guide
     total: float  # log_ratio + guide_weight * (guide - guide of the lead)
 
+    @property
+    def n_edits(self) -> int:
+        """Residues that differ from the lead."""
+        return self.edits.count(";") + 1
+
 
 @dataclass(frozen=True)
 class BeamSearch:
@@ -120,6 +125,8 @@ class BeamSearch:
             found += run.variants(beam)
             if progress is not None:
                 progress(done)
+            if not len(beam.edits):
+                break
         return sorted(found, key=lambda variant: (-variant.total, variant.sequence))
 
 
