@@ -14,7 +14,15 @@ from hfbio.data import import_table
 from hfbio.models.catalogue import BASES
 
 COMMANDS = [[], ["data"], ["data", "import"], ["data", "split"], ["finetune"], ["evaluate"]]
-COMMANDS += [["sample"], ["score"], ["embed"], ["models"], ["data", "simulate"], ["push"]]
+COMMANDS += [
+    ["sample"],
+    ["optimize"],
+    ["score"],
+    ["embed"],
+    ["models"],
+    ["data", "simulate"],
+    ["push"],
+]
 COMMANDS += [["space"], ["space", "create"], ["space", "launch"]]
 SAMPLE = ["sample", "sapiens-vh", "--output", "out.fasta", "--num", "1", "--steps", "1"]
 

@@ -13,6 +13,7 @@ from hfbio.data.encode import encode, encode_described
 from hfbio.data.groups import clone_groups
 from hfbio.errors import DataError, SequenceError
 from hfbio.model import sampling
+from hfbio.model.optimize import Lead, Optimized, optimize
 from hfbio.model.sampling import Designs
 from hfbio.models import LoadedBase
 from hfbio.record import REGIONS, AntibodyRecord
@@ -108,6 +109,10 @@ class AntibodyModel:
             progress=progress,
             watch=watch,
         )
+
+    def optimize(self, lead: Lead, **settings: Any) -> Optimized:
+        """Improve a lead by few substitutions; see `hfbio.model.optimize.optimize`."""
+        return optimize(self.base, self.model, self.prompt, lead, **settings)
 
     def readable(
         self, records: Sequence[AntibodyRecord], source: str, *, region: str = "all"

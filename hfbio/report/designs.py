@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,27 +60,35 @@ def write_designs(designs: Designs, path: Path) -> Written:
     """
     require_writable(path)
     rows = [design.row() for design in designs.kept]
+    asked = [name for name in rows[0] if name.startswith("asked_")] if rows else []
     report_path = path.with_suffix(".report.json")
-    with staged_file(path) as partial:
-        if path.suffix == ".fasta":
-            _write_fasta(rows, partial)
-        elif path.suffix == ".csv":
-            _write_csv(rows, partial)
-        else:
-            _write_parquet(rows, partial)
     score = designs.mean_guide_score
+    header = ["locus", *asked, "valid", "nearest_identity"]
+    write_rows(rows, path, header=header if score is None else [*header, "guide_score"])
     told = {} if score is None else {"mean_guide_score": score}
     write_json(report_path, {**designs.report.to_dict(), **told})
     return Written(path, report_path, designs.report, score)
 
 
-def _write_fasta(rows: list[dict[str, Any]], path: Path) -> None:
-    shown = ("locus", "valid", "nearest_identity", "guide_score")
+def write_rows(rows: list[dict[str, Any]], path: Path, *, header: Sequence[str]) -> None:
+    """Write rows with ``sequence_id`` and ``sequence_aa``, in the format that the suffix names.
+
+    ``header`` names the columns that FASTA headers show, where a row has a value.
+    """
+    require_writable(path)
+    with staged_file(path) as partial:
+        if path.suffix == ".fasta":
+            _write_fasta(rows, partial, header)
+        elif path.suffix == ".csv":
+            _write_csv(rows, partial)
+        else:
+            _write_parquet(rows, partial)
+
+
+def _write_fasta(rows: list[dict[str, Any]], path: Path, header: Sequence[str]) -> None:
     with path.open("w", encoding="utf-8") as file:
         for row in rows:
-            pairs = [
-                f"{k}={v}" for k, v in row.items() if (k in shown or k[:6] == "asked_") and v != ""
-            ]
+            pairs = [f"{name}={row[name]}" for name in header if row[name] != ""]
             file.write(f">{row['sequence_id']} {' '.join(pairs)}\n{row['sequence_aa']}\n")
 
 

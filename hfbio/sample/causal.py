@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hfbio.sample.draw import draw
-from hfbio.sample.state import Rules
+from hfbio.sample.rules import Rules
 from hfbio.sample.unmask import check_settings
 from hfbio.tokens import TokenMap
 

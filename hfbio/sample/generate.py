@@ -15,7 +15,8 @@ from hfbio.sample.contrast import Contrast
 from hfbio.sample.draw import draw
 from hfbio.sample.guide import Flock, Guide
 from hfbio.sample.network import reader
-from hfbio.sample.state import Rules, Sampler, State, Template
+from hfbio.sample.rules import Rules
+from hfbio.sample.state import Sampler, State, Template
 from hfbio.tokens import TokenMap
 
 
