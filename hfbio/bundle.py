@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from hfbio.errors import BundleError, SettingError
 from hfbio.models.catalogue import FAMILIES, find
+from hfbio.models.tags_file import read_tags
 from hfbio.models.untrusted import read_object
 from hfbio.objectives import OBJECTIVES
 from hfbio.objectives import build as build_objective
@@ -25,8 +26,7 @@ from hfbio.tokens import Tags
 MANIFEST: Final = "hfbio.json"
 ADAPTER_FOLDER: Final = "adapter"  # of a push that also carries merged/; a run has it at the top
 FORMAT: Final = 1
-METHODS: Final = ("lora", "dora", "full")
-TAG_FIELDS: Final = ("locus", "species", "isotype", "v_family")  # see data.encode.record_tag
+METHODS: Final = ("lora", "dora", "full", "scratch")
 SCHEMES: Final = ("imgt",)
 LAYOUTS: Final = ("single",)
 
@@ -55,11 +55,11 @@ _MAX_COUNT: Final = 10**12  # chains of one length; all of OAS has some 2e9
 class Manifest:
     """What hfbio.json holds: all that weights alone do not say."""
 
-    base: str  # alias, Hub id or the name of a local folder; never a path
+    base: str  # alias, Hub id or name of a local folder, never a path; of "scratch" its own name
     base_revision: str | None  # commit of a Hub base
     family: str  # key of models.catalogue
     base_license: str
-    method: str  # lora, dora or full
+    method: str  # lora, dora, full; or scratch, which has no base
     objective: Mapping[str, Any]  # kind and settings
     tags: Tags
     lengths: Mapping[str, Mapping[str, int]]  # tag row, joined by "|" -> residues -> count
@@ -74,7 +74,17 @@ class Manifest:
     @property
     def base_is_local(self) -> bool:
         """The base was a folder, which only its owner has: no alias and no Hub id."""
-        return find(self.base) is None and "/" not in self.base
+        return self.has_base and find(self.base) is None and "/" not in self.base
+
+    @property
+    def has_base(self) -> bool:
+        """Trained on another model, not from nothing."""
+        return self.method != "scratch"
+
+    @property
+    def is_whole(self) -> bool:
+        """All weights are in the bundle, and no adapter."""
+        return self.method in ("full", "scratch")
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -118,7 +128,10 @@ def read_manifest(folder: Path) -> Manifest:
     _check_base(path, raw)
     _check_texts(path, raw)
     _check_objective(path, raw["objective"], raw["family"])
-    tags = _read_tags(raw["tags"], path)
+    try:
+        tags = read_tags(raw["tags"])
+    except ValueError as error:
+        raise BundleError(f"{path}: tags cannot be read: {error}") from None
     _check_lengths(raw["lengths"], tags, path)
     return Manifest(**{**raw, "tags": tags})
 
@@ -184,7 +197,7 @@ def _check_base(path: Path, raw: Mapping[str, Any]) -> None:
         raise BundleError(
             f"{path}: base_revision must be a commit of 40 digits or null, got {revision!r:.80}"
         )
-    known = find(base)
+    known = find(base) if raw["method"] != "scratch" else None
     if revision and ("/" not in base if known is None else known.source != "hub"):
         raise BundleError(
             f"{path}: base_revision is {revision}, but {base!r:.80} is not on the Hub"
@@ -212,29 +225,6 @@ def _check_objective(path: Path, raw: Mapping[str, Any], family: str) -> None:
         build_objective(raw["kind"], {name: raw[name] for name in raw if name != "kind"})
     except SettingError as error:
         raise BundleError(f"{path}: {error!s:.200}") from None
-
-
-def _read_tags(raw: Mapping[str, Any], path: Path) -> Tags:
-    try:
-        if set(raw) != {"style", "values", "seen"}:
-            raise ValueError(f"they must hold style, values and seen, not {sorted(raw)!s:.200}")
-        if unknown := sorted(set(raw["values"]) - set(TAG_FIELDS)):
-            raise ValueError(f"{unknown[0]!r:.80} is not one of {', '.join(TAG_FIELDS)}")
-        if raw["style"] not in ("composite", "prefix"):
-            raise ValueError(f"style {raw['style']!r:.80}")
-        values = {name: tuple(_texts(vs)) for name, vs in raw["values"].items()}
-        seen = tuple(tuple(_texts(row)) for row in raw["seen"])
-        if values and not seen:
-            raise ValueError("`seen` is empty")
-        return Tags(style=raw["style"], values=values, seen=seen)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BundleError(f"{path}: tags cannot be read: {error}") from None
-
-
-def _texts(raw: Any) -> list[str]:
-    if not isinstance(raw, list) or not all(isinstance(item, str) for item in raw):
-        raise ValueError(f"{raw!r:.80} is not a list of strings")
-    return raw
 
 
 def _check_lengths(raw: Mapping[str, Any], tags: Tags, path: Path) -> None:
