@@ -48,7 +48,7 @@ def tilted(law, weight):
     return result / result.sum()
 
 
-def counts_of(joint, sampler, guide, n=1000):
+def counts_of(joint, sampler, guide, n=600):
     made = designs(
         JointModel(joint),
         sampler,
@@ -79,10 +79,10 @@ LAWS = [
 @pytest.mark.parametrize("every", [1, 2])
 @pytest.mark.parametrize(("joint", "sampler", "law"), LAWS, ids=["2", "3", "ancestral"])
 def test_designs_come_from_the_tilted_law_of_their_sampler(joint, sampler, law, every):
-    counts = counts_of(joint, sampler, Guide(score, weight=0.8, particles=24, every=every))
-    # 1,000 perfect draws are off by 0.02 to 0.08, those without guide by 0.37 to 0.41, those with
+    counts = counts_of(joint, sampler, Guide(score, weight=0.8, particles=16, every=every))
+    # 600 perfect draws are off by 0.02 to 0.1, those without guide by 0.37 to 0.41, those with
     # every factor counted twice by 0.30 to 0.32.
-    assert variation(counts, tilted(law, 0.8)) < 0.1
+    assert variation(counts, tilted(law, 0.8)) < 0.13
 
 
 def test_more_particles_come_nearer_to_the_target():
@@ -99,7 +99,7 @@ def test_more_particles_come_nearer_to_the_target():
 @pytest.mark.parametrize("particles", [1, 4])
 def test_a_weight_of_zero_leaves_the_law_of_the_sampler(particles):
     sampler = Unmask(order="entropy", steps=4)
-    counts = counts_of(JOINT3, sampler, Guide(score, 0.0, particles=particles), n=3000)
+    counts = counts_of(JOINT3, sampler, Guide(score, 0.0, particles=particles), n=2000)
     statistic, bar = chi_square(counts, JOINT3)
     assert statistic < bar
 
@@ -109,7 +109,7 @@ def test_causal_candidates_come_from_the_tilted_law():
     template = CausalTemplate((0, 25), ((1, 3),))
     law = exact(model, template, Causal(), CAUSAL.residue_ids[:3])
     weights = {
-        chain: p * math.exp(1.5 * score([CAUSAL.decode(torch.tensor(chain))])[0])
+        chain: p * math.exp(0.8 * score([CAUSAL.decode(torch.tensor(chain))])[0])
         for chain, p in law.items()
     }
     target = {chain: w / sum(weights.values()) for chain, w in weights.items()}
@@ -117,20 +117,20 @@ def test_causal_candidates_come_from_the_tilted_law():
         model,
         Causal(),
         template,
-        1000,
+        400,
         tokens=CAUSAL,
-        block_size=32_000,
+        block_size=6400,
         rules=Only(3),
-        guide=Guide(score, 1.5, particles=32),
+        guide=Guide(score, 0.8, particles=16),
     )
     seen = Counter(tuple(design.tolist()) for design in made)
 
     def off(expected):
-        return sum(abs(seen[chain] / 1000 - p) for chain, p in expected.items()) / 2
+        return sum(abs(seen[chain] / 400 - p) for chain, p in expected.items()) / 2
 
-    # 1,000 perfect draws are off by 0.03 to 0.05.
-    assert off(target) < 0.09
-    assert off(law) > 0.3
+    # 400 perfect draws are off by 0.04 to 0.1.
+    assert off(target) < 0.13
+    assert off(law) > 0.2
 
 
 def test_a_reversed_chain_is_scored_the_right_way_round():
