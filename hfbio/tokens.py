@@ -101,7 +101,7 @@ class TokenMap:
     def decode(self, ids: Tensor) -> str:
         """Residue letters of ``(L,)`` ids; anything else becomes ``X``."""
         letters = {i: letter for letter, i in self._lookup.items()}
-        return "".join(letters.get(int(i), "X") for i in ids)
+        return "".join(letters.get(i, "X") for i in ids.tolist())
 
 
 @dataclass(frozen=True)

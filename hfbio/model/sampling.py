@@ -176,9 +176,9 @@ def _contrast(
                 f"contrast compares a tuned model with its base, and {model.base.name} has no "
                 "adapter that can be switched off; use a bundle of method lora or dora"
             )
-        # The base has never seen a tag: it is shown its own start token.
-        other = _turned((reach.tokens.start_id,), reach)
-        return Contrast(request.contrast, other, untuned=True)
+        # The base has never seen a tag of the adapter: it is shown what it starts from itself.
+        other = model.base.own_prompt.ids(model.base.own_tags.choose({}))
+        return Contrast(request.contrast, _turned(other, reach), untuned=True)
     return None
 
 
