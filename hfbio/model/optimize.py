@@ -16,7 +16,7 @@ from hfbio.models import LoadedBase
 from hfbio.numbering import number
 from hfbio.record import AntibodyRecord
 from hfbio.rng import generator
-from hfbio.sample import BeamSearch, Guide, Rules, Variant, freeze
+from hfbio.sample import BeamSearch, GuideFunction, Rules, Variant, freeze
 from hfbio.score.likelihood import pseudo_nats
 from hfbio.score.panel import Design, examine
 from hfbio.tokens import Prompt, TokenMap
@@ -103,7 +103,7 @@ def optimize(
     lead: Lead,
     *,
     search: BeamSearch = SEARCH,
-    guide: Guide | None = None,
+    guide: GuideFunction | None = None,
     batch_size: int = 64,
     progress: Callable[[int], None] | None = None,
 ) -> Optimized:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hfbio.errors import SettingError
-from hfbio.sample.beam import BeamSearch, Guide, Variant
+from hfbio.sample.beam import BeamSearch, GuideFunction, Variant
 from hfbio.sample.draw import draw
 from hfbio.sample.freeze import freeze
 from hfbio.sample.generate import generate
@@ -23,7 +23,7 @@ __all__ = [
     "BeamSearch",
     "GermlineWalk",
     "Gibbs",
-    "Guide",
+    "GuideFunction",
     "NamedSampler",
     "Reach",
     "Request",

@@ -18,7 +18,7 @@ from hfbio.tokens import TokenMap
 LogitsOf = Callable[[Tensor], Tensor]
 """``(B, n)`` int64 ids of residues and masks, without start and stop, to ``(B, n, V)`` logits."""
 
-Guide = Callable[[Sequence[str]], Sequence[float]]
+GuideFunction = Callable[[Sequence[str]], Sequence[float]]
 """Sequences to scores, one each; larger is better."""
 
 _A: Final = len(RESIDUES)
@@ -96,7 +96,7 @@ class BeamSearch:
         logits_of: LogitsOf,
         tokens: TokenMap,
         rng: torch.Generator,
-        guide: Guide | None = None,
+        guide: GuideFunction | None = None,
         rules: Rules | None = None,
         progress: Callable[[int], None] | None = None,
     ) -> list[Variant]:
@@ -150,7 +150,7 @@ class _Run:
         logits_of: LogitsOf,
         tokens: TokenMap,
         rng: torch.Generator,
-        guide: Guide | None,
+        guide: GuideFunction | None,
         rules: Rules | None,
     ) -> None:
         self.settings, self.free, self.logits_of, self.rng = settings, free, logits_of, rng

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +36,8 @@ class GermlineWalk:
     differ in how much they are mutated, even the best network then lets walks differ less, and
     mutate a little too seldom.
     """
+
+    causal: ClassVar[bool] = False
 
     kind: Literal["germline_walk"] = "germline_walk"
     steps: int = 32  # network passes, >= 1; more steps let mutations see more of each other

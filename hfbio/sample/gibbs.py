@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -29,6 +29,8 @@ class Gibbs:
 
     Few sweeps stay near the start: use it to vary a chain, `Unmask` to make one.
     """
+
+    causal: ClassVar[bool] = False
 
     kind: Literal["gibbs"] = "gibbs"
     sweeps: int = 4  # times that each free residue is redrawn, >= 1; a network pass per block

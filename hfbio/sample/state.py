@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -104,6 +104,8 @@ class State:
 
 class Sampler(Protocol):
     """A way to decide the open positions, as a frozen dataclass that never sees a model."""
+
+    causal: ClassVar[bool]  # for models that see what stands before a position alone
 
     def begin(
         self,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -50,6 +50,8 @@ class Unmask:
 
     Under rules an order is settled before they are asked: they change what is drawn, not when.
     """
+
+    causal: ClassVar[bool] = False
 
     kind: Literal["unmask"] = "unmask"
     order: Literal["ancestral", "entropy", "planned"] = "ancestral"
