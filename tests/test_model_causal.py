@@ -1,4 +1,4 @@
-"""A causal network in `AntibodyModel`: what its scores, vectors and metrics are and say they are."""
+"""A causal `AntibodyModel`: what its scores, vectors and metrics are, and say they are."""
 
 import csv
 import dataclasses
