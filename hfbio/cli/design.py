@@ -114,7 +114,12 @@ def score(
     base: Base = None,
     device: Device = "cpu",
 ) -> None:
-    """Masked pseudo-log-likelihood of each chain: nats per residue, perplexity, by region."""
+    """Likelihood of each chain: nats per residue, perplexity, by region.
+
+    A masked model is asked for each residue given all others (pseudo-likelihood), a causal model
+    for each residue given those before it; the column `likelihood` tells which. The two cannot be
+    compared.
+    """
     if output.suffix != ".csv":
         raise SettingError(f"{output}: scores are written as .csv")
     from tqdm import tqdm
@@ -130,7 +135,9 @@ def score(
     rejects += unread
     _require_some(source, records, rejects)
     rows = tqdm(loaded.score(records), total=len(records), unit="chain", disable=None)
-    typer.echo(write_scores(rows, rejects, output))
+    written = write_scores(rows, rejects, output)
+    typer.echo(f"likelihood: {loaded.likelihood}")
+    typer.echo(written)
 
 
 def models() -> None:

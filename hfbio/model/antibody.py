@@ -20,7 +20,7 @@ from hfbio.record import REGIONS, AntibodyRecord
 from hfbio.sample import GermlineWalk, Guide, NamedSampler, Request, Unmask, build
 from hfbio.score.assess import Contender, Task, measure_baselines, measure_model, task_of
 from hfbio.score.embed import mean_states, residues_of
-from hfbio.score.likelihood import mean_by_region, pseudo_nats
+from hfbio.score.likelihood import Likelihood, likelihood_of, mean_by_region, residue_nats
 from hfbio.score.summary import summarise
 
 
@@ -139,11 +139,15 @@ class AntibodyModel:
     def score(
         self, records: Sequence[AntibodyRecord], *, batch_size: int = 64
     ) -> Iterator[dict[str, Any]]:
-        """Masked pseudo-log-likelihood of numbered chains, one row each, in order.
+        """Likelihood of numbered chains, one row each, in order.
+
+        Of a masked model each residue is given all others (pseudo-log-likelihood), of a causal one
+        those before it; or after it, where training had turned chains round.
 
         Yields:
-            ``sequence_id``, ``locus``, ``nats_per_residue``, ``perplexity``, and
-            ``fwr1_nats_per_residue`` … for each region. Condition tags come from the record.
+            ``sequence_id``, ``locus``, ``likelihood`` (which of these), ``nats_per_residue``,
+            ``perplexity``, and ``fwr1_nats_per_residue`` … for each region. Condition tags come
+            from the record.
 
         Raises:
             SequenceError: a chain is not numbered, or longer than the model reads.
@@ -152,11 +156,14 @@ class AntibodyModel:
             self._require_readable(record)
         for record in records:
             (example,) = encode_described([record], self.base.token_map, self.prompt)
-            nats = pseudo_nats(self.model, self.base.token_map, example, batch_size=batch_size)
+            nats = residue_nats(
+                self.model, self.base.token_map, example, self.likelihood, batch_size=batch_size
+            )
             by_region = mean_by_region(nats, example, REGIONS)
             yield {
                 "sequence_id": record.sequence_id,
                 "locus": str(record.locus),
+                "likelihood": self.likelihood,
                 "nats_per_residue": nats.mean().item(),
                 "perplexity": nats.mean().exp().item(),
                 **{f"{name}_nats_per_residue": value for name, value in by_region.items()},
@@ -262,6 +269,8 @@ class AntibodyModel:
         task = self.task
         own = Contender(self.model, self.base.token_map, self.prompt, task)
         own_name = "base" if self.manifest is None else "tuned"
+        if self.manifest and not self.manifest.has_base:
+            own_name = "model"
         measured = {}
         if untuned := self.untuned():
             base = Contender(untuned.model, untuned.base.token_map, untuned.prompt, task)
@@ -278,6 +287,11 @@ class AntibodyModel:
         """What `evaluate` asks of it, by the objective it was trained with."""
         objective = self.manifest.objective if self.manifest else None
         return task_of(objective, causal=self.base.family.causal)
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """What `score` gives."""
+        return likelihood_of(self.task)
 
     def _require_readable(self, record: AntibodyRecord) -> None:
         if len(record.sequence_aa) > self.base.max_residues:
