@@ -13,6 +13,7 @@ from hfbio.data.encode import encode, encode_described
 from hfbio.data.groups import clone_groups
 from hfbio.errors import DataError, SequenceError
 from hfbio.model import sampling
+from hfbio.model.infill import infill_request
 from hfbio.model.optimize import Lead, Optimized, optimize
 from hfbio.model.sampling import Designs
 from hfbio.models import LoadedBase
@@ -109,6 +110,20 @@ class AntibodyModel:
             progress=progress,
             watch=watch,
         )
+
+    def infill(
+        self, sequence: str, regions: str, lengths: Sequence[tuple[int, int]] = (), **settings: Any
+    ) -> Designs:
+        """Redesign regions of a chain: `infill_request`, then `sample`.
+
+        Args:
+            sequence: one variable domain.
+            regions: such as ``cdr3`` or ``cdr1,26-33``.
+            lengths: shortest and longest filling of each gap; as long as before if empty.
+            **settings: ``request`` for `infill_request`, the rest for `sample`.
+        """
+        request = infill_request(sequence, regions, lengths, settings.pop("request", None))
+        return self.sample(request, **settings)
 
     def optimize(self, lead: Lead, **settings: Any) -> Optimized:
         """Improve a lead by few substitutions; see `hfbio.model.optimize.optimize`."""

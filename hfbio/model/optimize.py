@@ -9,11 +9,10 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from hfbio.alphabet import RESIDUES
 from hfbio.data.encode import encode_described
-from hfbio.errors import SequenceError, SettingError
+from hfbio.errors import SettingError
+from hfbio.model.given import numbered
 from hfbio.models import LoadedBase
-from hfbio.numbering import number
 from hfbio.record import AntibodyRecord
 from hfbio.rng import generator
 from hfbio.sample import BeamSearch, Rules, Score, Variant, freeze
@@ -132,7 +131,7 @@ def optimize(
             f"{base.name} is a causal model, which cannot weigh one residue against the rest of a "
             "chain; use a masked model"
         )
-    record = _record(lead.sequence)
+    record = numbered(lead.sequence, "lead")
     if fault := base.unreadable(record):
         raise SettingError(f"the lead cannot be read: {fault}")
     rules = Rules.parse(lead.forbid) if lead.forbid else None
@@ -184,22 +183,6 @@ def optimize(
         },
     )
     return Optimized(tuple(kept), account)
-
-
-def _record(sequence: str) -> AntibodyRecord:
-    """The lead, numbered."""
-    for at, letter in enumerate(sequence):
-        if letter not in RESIDUES:
-            raise SequenceError(
-                f"lead: {letter!r} at residue {at + 1} is not one of {RESIDUES}; replace it"
-            )
-    domain = number(sequence)
-    if (domain.start, domain.stop) != (0, len(sequence)):
-        raise SequenceError(
-            f"lead: the variable domain is residues {domain.start + 1}-{domain.stop} of "
-            f"{len(sequence)}; give these alone"
-        )
-    return AntibodyRecord("lead", sequence, locus=domain.locus, regions=domain.regions)
 
 
 def _logits_of(

@@ -47,6 +47,11 @@ class GermlineWalk:
     def __post_init__(self) -> None:
         check_settings(self.steps, self.temperature, self.top_p)
 
+    @property
+    def looks_back(self) -> bool:
+        """Whether a row with nothing open may go on."""
+        return False
+
     def passes(self, n_residues: int) -> int:
         """The most network passes that designs of ``n_residues`` can take."""
         return self.steps

@@ -44,6 +44,11 @@ class Gibbs:
                 raise SettingError(f"{name} must be >= 1, got {value}")
         check_settings(1, self.temperature, self.top_p)
 
+    @property
+    def looks_back(self) -> bool:
+        """Whether a row with nothing open may go on."""
+        return False
+
     def passes(self, n_residues: int) -> int:
         """The most network passes that designs of ``n_residues`` can take."""
         return self.sweeps * -(-n_residues // self.block)

@@ -43,6 +43,10 @@ class Template:
         """The chain that ``written`` belongs to: itself."""
         return written
 
+    def designed(self, written: Tensor, tokens: TokenMap) -> Tensor:
+        """``(n,)`` bool, true at the residues of the chain that were free."""
+        return self.free
+
 
 @dataclass(frozen=True)
 class State:
@@ -121,6 +125,11 @@ class Sampler(Protocol):
     """A way to decide the open positions, as a frozen dataclass that never sees a model."""
 
     causal: ClassVar[bool]  # for models that see what stands before a position alone
+
+    @property
+    def looks_back(self) -> bool:
+        """Whether a row with nothing open may go on."""
+        ...
 
     def begin(
         self,

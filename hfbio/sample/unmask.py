@@ -72,6 +72,11 @@ class Unmask:
                 "the order planned, which looks back by itself"
             )
 
+    @property
+    def looks_back(self) -> bool:
+        """Whether a row with nothing open may go on."""
+        return self.remask > 0 or self.order == "planned"
+
     def passes(self, n_residues: int) -> int:
         """The most network passes that designs of ``n_residues`` can take."""
         return self.steps
