@@ -76,8 +76,9 @@ class State:
 
     def take(self, rows: Tensor) -> State:
         """The block with the sequences ``rows``, ``(B,)`` int64; each place keeps its generator."""
-        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{k: v[rows] for k, v in values.items() if isinstance(v, Tensor)})
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        taken: dict[str, Any] = {k: v[rows] for k, v in values.items() if isinstance(v, Tensor)}
+        return replace(self, **taken)
 
     def uniform(self) -> Tensor:
         """``(B, L)`` float32 in [0, 1): every row from its own generator, 0 at its padding.
