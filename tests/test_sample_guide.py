@@ -185,13 +185,13 @@ def test_systematic_draws_are_off_by_less_than_one_and_right_on_average():
 
 
 def test_particles_are_resampled_within_their_design_when_few_of_them_count():
-    answers = iter([[0.0, 0.0, 0.0, 0.0, 9.0, 0.0, 0.0, 0.0], [1.0] * 8])
+    answers = iter([[0.0, 0.0, 0.0, 0.0, 9.0, -40.0, 0.0, 0.0], [1.0] * 8])
     flock = Flock(Guide(lambda s: next(answers), particles=4), [seeded(0), seeded(1)])
     names = list("abcdefgh")
     flock.weigh(names)
     rows = flock.resample(torch.ones(8, dtype=torch.bool))
     assert rows.tolist() == [0, 1, 2, 3, 4, 4, 4, 4]  # one of four has all the weight
-    # All of the second design stood at 9 before: they lose 8 alike, and stay.
+    # All of the second design go on from the score of the one, 9: they lose 8 alike, and stay.
     flock.weigh(names)
     assert flock.resample(torch.ones(8, dtype=torch.bool)).tolist() == list(range(8))
     picked = flock.pick().tolist()
