@@ -22,6 +22,11 @@ def contenders(metrics: Mapping[str, Any]) -> list[str]:
     return [name for name in LABELS if name in metrics["held_out"][0]]
 
 
+def own_name(metrics: Mapping[str, Any]) -> str:
+    """Which contender the model itself is: ``tuned``, or ``model`` where it has no base."""
+    return "tuned" if "tuned" in metrics["held_out"][0] else "model"
+
+
 def held_out_table(metrics: Mapping[str, Any]) -> str:
     """Nats per residue by region, one block per share of masked residues; sources below.
 
