@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+import yaml
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.utils import DistributedType
 from runs import (
@@ -19,6 +20,7 @@ from runs import (
 )
 
 from hfbio.models.catalogue import find
+from hfbio.objectives import OBJECTIVES
 from hfbio.resources import folder
 from hfbio.train import read_config
 
@@ -40,6 +42,23 @@ def test_every_recipe_is_read(path):
     if config.data.startswith("hf://"):
         commit = config.data.partition("@")[2].partition("/")[0]
         assert len(commit) == 40
+
+
+def test_the_five_recipes_of_the_minis_differ_in_objective_and_model_alone():
+    files = {kind: folder("configs") / f"mini-{kind}.yaml" for kind in OBJECTIVES}
+    read = {kind: yaml.safe_load(path.read_text()) for kind, path in files.items()}
+    for kind, settings in read.items():
+        assert settings.pop("objective") == kind
+        causal = kind in ("clm", "infill")
+        assert settings.pop("model") == ("hfbio-mini-clm" if causal else "hfbio-mini")
+    assert all(settings == read["mlm"] for settings in read.values())
+
+
+def test_a_recipe_without_output_dir_writes_under_its_own_name(tmp_path):
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text("model: sapiens-vh\ndata: example:ExampleDb\n")
+    assert read_config(recipe).output_dir == "runs/mine"
+    assert read_config(recipe, ["--output_dir", "elsewhere"]).output_dir == "elsewhere"
 
 
 @pytest.mark.parametrize("path", LAUNCHERS, ids=lambda path: path.stem)

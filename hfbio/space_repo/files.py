@@ -20,7 +20,7 @@ from huggingface_hub import RepoCard
 
 from hfbio import resources
 from hfbio.errors import SettingError
-from hfbio.models.catalogue import BASES, find
+from hfbio.models.catalogue import find
 from hfbio.space_repo.binding import Binding
 
 README: Final = "README.md"
@@ -38,15 +38,7 @@ _WEIGHTS: Final = (
     *("tokenizer.json", "tokenizer_config.json", "vocab.txt", "added_tokens.json"),
     *("generation_config.json", "hfbio.json", "metrics.json"),
 )
-_CODE: Final = (
-    *("*.py", "py.typed", "card/templates/*.md", "report/templates/*.html"),
-    *(
-        f"models/weights/{base.location}/{name}"
-        for base in BASES.values()
-        if base.source == "bundled"
-        for name in _WEIGHTS
-    ),
-)
+_CODE: Final = ("*.py", "py.typed", "card/templates/*.md", "report/templates/*.html")
 _RECIPES: Final = ("*.yaml",)
 _INSTALLED: Final = Path(resources.__file__).parent
 
@@ -66,7 +58,7 @@ def write_space(folder: Path, binding: Binding) -> dict[str, Path]:
     (folder / REQUIREMENTS).write_text(requirements(binding), encoding="utf-8")
     own = sorted(files_of(folder))
     package = folder / PACKAGE
-    _copy(_INSTALLED, package, _CODE)
+    _copy(_INSTALLED, package, (*_CODE, *_weights(binding)))
     for name in ("configs", "accelerate"):
         _copy(resources.folder(name), package / "_data" / name, _RECIPES)
     (folder / LISTING).write_text("".join(f"{name}\n" for name in own), encoding="utf-8")
@@ -78,6 +70,14 @@ def write_space(folder: Path, binding: Binding) -> dict[str, Path]:
             "largest file: does it belong to hfbio?"
         )
     return files
+
+
+def _weights(binding: Binding) -> list[str]:
+    """Of the bundled bases the one that the model needs, if it needs one."""
+    base = find(binding.manifest.base) if binding.manifest.has_base else None
+    if base is None or base.source != "bundled":
+        return []
+    return [f"models/weights/{base.location}/{name}" for name in _WEIGHTS]
 
 
 def files_of(folder: Path) -> dict[str, Path]:

@@ -203,7 +203,8 @@ def read_config(recipe: Path | None, flags: Sequence[str] = ()) -> FinetuneConfi
     """Settings from a YAML file and command-line flags; flags win.
 
     Args:
-        recipe: a YAML mapping of setting -> value, or ``None``.
+        recipe: a YAML mapping of setting -> value, or ``None``. ``output_dir`` is its name under
+            runs/ unless it says otherwise.
         flags: ``["--learning_rate", "3e-4", "--max_steps=10", ...]``.
 
     Raises:
@@ -244,6 +245,8 @@ def _read(recipe: Path | None, flags: Sequence[str]) -> FinetuneConfig:
     # Numbers go in as text: the parser checks the type of texts alone, and refuses `lora_r: 1.5`.
     numbers = {key: str(value) for key, value in settings.items() if type(value) in (int, float)}
     parser = HfArgumentParser(FinetuneConfig)
+    if recipe:
+        parser.set_defaults(output_dir=f"runs/{recipe.stem}")
     parser.set_defaults(**{**settings, **numbers})
     parser.error = _raise_setting_error
     try:

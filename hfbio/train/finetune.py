@@ -28,7 +28,6 @@ from hfbio.models import (
 from hfbio.objectives import Objective, build
 from hfbio.record import AntibodyRecord
 from hfbio.rng import generator
-from hfbio.sample import build as build_sampler
 from hfbio.score.assess import Contender, task_of
 from hfbio.score.summary import summarise
 from hfbio.train.config import FinetuneConfig
@@ -39,7 +38,14 @@ from hfbio.train.hardware import describe_hardware
 from hfbio.train.measure import measure, measure_before
 from hfbio.train.ranks import is_sharded, require_world, untie
 from hfbio.train.save import save_merged, save_weights
-from hfbio.train.start import as_settings, collect_tags, make_trainer, mind_licences, train
+from hfbio.train.start import (
+    as_settings,
+    collect_tags,
+    make_sampler,
+    make_trainer,
+    mind_licences,
+    train,
+)
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
     checkpoint = find_checkpoint(config)
     started = time.perf_counter()
     objective = build(config.objective, as_settings(config.objective_kwargs))
-    sampler = build_sampler(as_settings(config.sampler_kwargs))
+    sampler = make_sampler(config, objective.kind)
     adapter = adapter_config(config)
     base = _load(config, objective)
     mind_licences(base, config)

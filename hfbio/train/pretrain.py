@@ -20,7 +20,6 @@ from hfbio.models.scratch import fresh
 from hfbio.objectives import build
 from hfbio.record import AntibodyRecord
 from hfbio.rng import generator
-from hfbio.sample import build as build_sampler
 from hfbio.score import heldout
 from hfbio.score.assess import Contender, measure_baselines, measure_model, task_of
 from hfbio.score.heldout import HeldOut
@@ -35,7 +34,7 @@ from hfbio.train.measure import EVAL_SEED
 from hfbio.train.mixture import Source, chain_weights, gather, unigram_nats
 from hfbio.train.ranks import require_world
 from hfbio.train.save import save_weights
-from hfbio.train.start import as_settings, collect_tags, make_trainer, train
+from hfbio.train.start import as_settings, collect_tags, make_sampler, make_trainer, train
 
 
 def pretrain(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) -> Finetuned:
@@ -77,7 +76,7 @@ def pretrain(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
 
     tags = collect_tags(corpus.train, base, config.tags)
     tagged = for_objective(add_tags(base, tags), objective.kind)
-    sampler = build_sampler(as_settings(config.sampler_kwargs))
+    sampler = make_sampler(config, objective.kind)
     setup = Setup(config, base, tags, corpus, objective, sampler, describe_hardware(config))
     model = attach(tagged, AdapterConfig(method="full"))
     task = task_of(dataclasses.asdict(cast(Any, objective)), causal=base.family.causal)

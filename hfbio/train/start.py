@@ -17,6 +17,8 @@ from hfbio.errors import SettingError
 from hfbio.licences import is_non_commercial
 from hfbio.models import LoadedBase
 from hfbio.record import AntibodyRecord, ProteinRecord
+from hfbio.sample import NamedSampler
+from hfbio.sample import build as build_sampler
 from hfbio.score.assess import Contender
 from hfbio.tokens import Tags
 from hfbio.train.config import FinetuneConfig
@@ -112,6 +114,16 @@ def collect_tags(
     """The condition tags that ``records`` have for ``fields``, in the style of the base."""
     rows = [tag_values(record, fields) for record in records]
     return Tags.from_rows(base.tag_style, {name: [row[name] for row in rows] for name in fields})
+
+
+def make_sampler(config: FinetuneConfig, objective: str) -> NamedSampler:
+    """What the bundle samples with: `sampler_kwargs`, of the kind that fits the objective.
+
+    Raises:
+        SettingError: unknown settings, or a value out of its range.
+    """
+    kind = {"clm": "causal", "infill": "causal", "germline": "germline_walk"}.get(objective)
+    return build_sampler({**({"kind": kind} if kind else {}), **as_settings(config.sampler_kwargs)})
 
 
 def as_settings(value: dict | str | None) -> dict[str, Any]:
