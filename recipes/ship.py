@@ -9,18 +9,20 @@ float32 again), tokenizer, hfbio.json, metrics.json, the card with its figures, 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shutil
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 
-from hfbio.card import write_card
+from hfbio.bundle import read_manifest, write_json, write_manifest
+from hfbio.card import read_metrics, write_card
 from hfbio.models import catalogue
 
 _KEPT = (
-    *("config.json", "hfbio.json", "metrics.json"),
-    *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt"),
+    *("config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    "vocab.txt",
 )
 _NOTICE = """{alias}: weights trained by hfbio's recipe `{alias}` (Apache-2.0), from nothing.
 
@@ -35,12 +37,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("alias")
+    parser.add_argument(
+        "--earlier_seconds", type=float, default=0, help="of legs before the run was resumed"
+    )
     options = parser.parse_args()
     folder = Path(catalogue.__file__).parent / "weights" / options.alias
     folder.mkdir(parents=True, exist_ok=True)
     for name in _KEPT:
         if (options.run / name).is_file():
             shutil.copyfile(options.run / name, folder / name)
+    manifest = dataclasses.replace(read_manifest(options.run), method="scratch")
+    seconds = manifest.training["seconds"] + options.earlier_seconds
+    training = {**manifest.training, "seconds": seconds}
+    write_manifest(folder, dataclasses.replace(manifest, training=training))
+    metrics = read_metrics(options.run)
+    metrics["run"]["method"] = "scratch"
+    metrics["training"]["seconds"] = seconds
+    write_json(folder / "metrics.json", metrics)
     weights = load_file(options.run / "model.safetensors")
     halved = {name: tensor.to(torch.bfloat16) for name, tensor in weights.items()}
     save_file(halved, folder / "model.safetensors", metadata={"format": "pt"})

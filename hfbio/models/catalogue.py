@@ -144,6 +144,7 @@ _PRIHODA: Final = "Prihoda et al. 2022, mAbs 14:2020203, doi:10.1080/19420862.20
 _LIN: Final = "Lin et al. 2023, Science 379:1123-1130, doi:10.1126/science.ade2574"
 _RUFFOLO: Final = "Ruffolo, Gray and Sulam 2021, arXiv:2112.07782"
 _KENLAY: Final = "Kenlay et al. 2024, arXiv:2403.17889"
+_OWN: Final = "hfbio, recipes/configs and recipes/RESULTS.md"
 _ALL_LOCI: Final = (Locus.IGH, Locus.IGK, Locus.IGL)
 
 
@@ -185,6 +186,16 @@ BASES: Final = {
             parameters=566_937,
             loci=(Locus.IGK, Locus.IGL),
             citation=_PRIHODA,
+        ),
+        Base(
+            alias="hfbio-mini",
+            model_type="esm",
+            source="bundled",
+            location="hfbio-mini",
+            licence="Apache-2.0",
+            parameters=3_236_410,
+            loci=_ALL_LOCI,
+            citation=_OWN,
         ),
         Base(
             alias="antiberty",

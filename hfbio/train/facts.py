@@ -86,7 +86,7 @@ def run_metrics(
         "run": {
             "base": base.name,
             "base_revision": base.revision,
-            "method": config.method,
+            "method": "scratch" if config.architecture else config.method,
             "objective": setup.objective.kind,
             "trainable_parameters": trainable_parameters,
             "data": source_of(config),
