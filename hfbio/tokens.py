@@ -38,6 +38,7 @@ class TokenMap:
     mask_id: int | None
     unknown_id: int | None
     sep_id: int | None = None  # between a chain with gaps and what fills them, see `Infill`
+    between_chains: tuple[int, ...] | None = None  # of a pair; None: reads one chain at a time
     _lookup: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -76,6 +77,19 @@ class TokenMap:
                 "hfbio-mini-clm, or the objective clm"
             )
         return self.sep_id
+
+    def require_between_chains(self) -> tuple[int, ...]:
+        """The ids that part the two chains of a pair; none at all is an answer too.
+
+        Raises:
+            SettingError: a model that reads one chain at a time.
+        """
+        if self.between_chains is None:
+            raise SettingError(
+                "this model reads one chain at a time; give it single chains, or use a model of "
+                "pairs such as esm2-35m or igbert"
+            )
+        return self.between_chains
 
     def encode(self, sequence: str) -> Tensor:
         """``(L,)`` int64 ids of the residues alone, without start and stop.

@@ -11,7 +11,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from hfbio.bundle import ADAPTER_FOLDER, MANIFEST, Manifest
+from hfbio.bundle import ADAPTER_FOLDER, MANIFEST, Manifest, chain_lengths
 from hfbio.errors import AdapterMismatch, BundleError, SettingError
 from hfbio.licences import is_non_commercial
 from hfbio.model.antibody import AntibodyModel
@@ -170,11 +170,17 @@ def _require_sampler(found: Found) -> None:
 
 
 def _require_lengths(found: Found, loaded: LoadedBase) -> None:
-    longest = max(int(length) for counts in found.manifest.lengths.values() for length in counts)
-    if longest > loaded.max_residues:
+    manifest = found.manifest
+    longest = max(sum(chain_lengths(key)) for counts in manifest.lengths.values() for key in counts)
+    what = "pairs" if manifest.layout == "paired" else "chains"
+    try:
+        most = loaded.max_residues_of(manifest.layout)
+    except SettingError as error:
+        raise BundleError(f"{found.name}: {MANIFEST} says layout 'paired'; {error}") from None
+    if longest > most:
         raise BundleError(
-            f"{found.name}: {MANIFEST} tells of training chains of {longest:,} residues; "
-            f"{loaded.name} reads at most {loaded.max_residues:,}"
+            f"{found.name}: {MANIFEST} tells of training {what} of {longest:,} residues; "
+            f"{loaded.name} reads at most {most:,}"
         )
 
 

@@ -26,7 +26,7 @@ from hfbio.models import (
     set_dropout,
 )
 from hfbio.objectives import Objective, build
-from hfbio.record import AntibodyRecord
+from hfbio.record import Antibody
 from hfbio.rng import generator
 from hfbio.sample import build as build_sampler
 from hfbio.score.assess import Contender, task_of
@@ -136,7 +136,7 @@ def adapter_config(config: FinetuneConfig) -> AdapterConfig:
         raise SettingError(f"adapter: {error}") from None
 
 
-def _clone_weights(records: Sequence[AntibodyRecord]) -> Tensor:
+def _clone_weights(records: Sequence[Antibody]) -> Tensor:
     """``(n,)`` one over the size of each chain's clone."""
     groups = torch.from_numpy(clone_groups(records))
     return 1 / torch.bincount(groups)[groups].double()
