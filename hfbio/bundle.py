@@ -25,7 +25,7 @@ from hfbio.tokens import Tags
 MANIFEST: Final = "hfbio.json"
 ADAPTER_FOLDER: Final = "adapter"  # of a push that also carries merged/; a run has it at the top
 FORMAT: Final = 1
-METHODS: Final = ("lora", "dora", "full")
+METHODS: Final = ("lora", "dora", "full", "scratch")
 TAG_FIELDS: Final = ("locus", "species", "isotype", "v_family")  # see data.encode.record_tag
 SCHEMES: Final = ("imgt",)
 LAYOUTS: Final = ("single", "paired")
@@ -58,11 +58,11 @@ _MAX_COUNT: Final = 10**12  # chains of one length; all of OAS has some 2e9
 class Manifest:
     """What hfbio.json holds: all that weights alone do not say."""
 
-    base: str  # alias, Hub id or the name of a local folder; never a path
+    base: str  # alias, Hub id or name of a local folder, never a path; of "scratch" its own name
     base_revision: str | None  # commit of a Hub base
     family: str  # key of models.catalogue
     base_license: str
-    method: str  # lora, dora or full
+    method: str  # lora, dora, full; or scratch, which has no base
     objective: Mapping[str, Any]  # kind and settings
     tags: Tags
     lengths: Mapping[str, Mapping[str, int]]  # tag row, joined by "|" -> length_key -> count
@@ -77,7 +77,17 @@ class Manifest:
     @property
     def base_is_local(self) -> bool:
         """The base was a folder, which only its owner has: no alias and no Hub id."""
-        return find(self.base) is None and "/" not in self.base
+        return self.has_base and find(self.base) is None and "/" not in self.base
+
+    @property
+    def has_base(self) -> bool:
+        """Trained on another model, not from nothing."""
+        return self.method != "scratch"
+
+    @property
+    def is_whole(self) -> bool:
+        """All weights are in the bundle, and no adapter."""
+        return self.method in ("full", "scratch")
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -197,7 +207,7 @@ def _check_base(path: Path, raw: Mapping[str, Any]) -> None:
         raise BundleError(
             f"{path}: base_revision must be a commit of 40 digits or null, got {revision!r:.80}"
         )
-    known = find(base)
+    known = find(base) if raw["method"] != "scratch" else None
     if revision and ("/" not in base if known is None else known.source != "hub"):
         raise BundleError(
             f"{path}: base_revision is {revision}, but {base!r:.80} is not on the Hub"

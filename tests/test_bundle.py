@@ -151,7 +151,7 @@ def test_an_alias_a_hub_id_and_a_folders_name_are_bases(tmp_path, raw, base):
     assert read_manifest(tmp_path).base == base
 
 
-@pytest.mark.parametrize("objective", [{}, {"kind": 3}, {"kind": ["mlm"]}, {"kind": "clm"}])
+@pytest.mark.parametrize("objective", [{}, {"kind": 3}, {"kind": ["mlm"]}, {"kind": "guess"}])
 def test_an_objective_must_name_a_known_kind(tmp_path, raw, objective):
     message = refusal(tmp_path, {**raw, "objective": objective})
     assert "kind of objective must be one of mlm, diffusion" in message

@@ -122,7 +122,8 @@ def test_weights_of_workers_and_one_process_agree(data, tmp_path):
     [
         ({"lora_r": 0}, "r must be "),
         ({"method": "prefix"}, "method must be lora, dora or full"),
-        ({"objective": "clm"}, "'clm' is not one of: diffusion, germline, mlm"),
+        ({"objective": "guess"}, "'guess' is not one of: clm, diffusion, germline, infill, mlm"),
+        ({"objective": "clm"}, "cannot be trained with objective 'clm'"),
         ({"objective_kwargs": '{"fraction": 2}', "objective": "mlm"}, "fraction must be in"),
         ({"lora_target_modules": "no_such_layer"}, "matches no linear layer"),
         ({"lora_modules_to_save": ["Nothing"]}, "no module "),

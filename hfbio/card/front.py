@@ -21,7 +21,7 @@ def front_matter(
     manifest: Manifest, metrics: Mapping[str, Any] | None, repo_id: str, licence: Licences
 ) -> str:
     """The block with its two ``---`` lines; results are in it once there are metrics."""
-    full = manifest.method == "full"
+    full = manifest.is_whole
     masked = FAMILIES[manifest.family].auto_class == "AutoModelForMaskedLM"
     fields: dict[str, Any] = {}
     if metrics:
@@ -65,7 +65,7 @@ def loci(manifest: Manifest) -> tuple[str, ...]:
 
 
 def _tags(manifest: Manifest) -> list[str]:
-    method = [] if manifest.method == "full" else [manifest.method]
+    method = [] if manifest.is_whole else [manifest.method]
     kind = manifest.objective["kind"]
     return ["hfbio", "antibody", "protein", *method, kind, *loci(manifest)]
 

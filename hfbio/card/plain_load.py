@@ -35,8 +35,8 @@ def plain_load(manifest: Manifest, repo_id: str, *, merged: bool) -> PlainLoad:
     tags = manifest.tags
     start = " ".join(tags.prefix(tags.choose(common_conditions(manifest))))
     replaces = tags.style == "composite"
-    if manifest.method == "full" or merged:
-        where = f'"{repo_id}"' + (', subfolder="merged"' if manifest.method != "full" else "")
+    if manifest.is_whole or merged:
+        where = f'"{repo_id}"' + (', subfolder="merged"' if not manifest.is_whole else "")
         return PlainLoad(_transformers(auto_class, where), start, replaces)
     if not on_hub(manifest):
         return PlainLoad("", start, replaces)

@@ -57,20 +57,20 @@ def payload(run: Path, *, merged: bool = False, base: str | None = None) -> Iter
     manifest = read_manifest(run)
     with TemporaryDirectory(prefix="hfbio-push-") as made:
         folder = Path(made)
-        if merged and manifest.method != "full":
+        if merged and not manifest.is_whole:
             tuned = load(run, base=base)
             merge(tuned.model).save_pretrained(folder)
             tuned.base.tokenizer.save_pretrained(folder)
             write_manifest(folder, dataclasses.replace(manifest, method="full"))
             _copy(run, folder, ("metrics.json",))
         else:
-            if manifest.method != "full" and manifest.base_is_local:
+            if not manifest.is_whole and manifest.base_is_local:
                 raise SettingError(
                     f"{run} adapts {manifest.base!r}, a folder of this machine, which nobody "
                     "else can load; publish the whole model with --merge"
                 )
             _copy(run, folder, [name for name in OWNED if not fnmatchcase(name, "figures/*")])
-            needed = ("config.json", "model.safetensors") if manifest.method == "full" else _ADAPTER
+            needed = ("config.json", "model.safetensors") if manifest.is_whole else _ADAPTER
             for name in needed:
                 if not (folder / name).is_file():
                     raise BundleError(

@@ -25,7 +25,7 @@ def require_base_readable(manifest: Manifest, token: str | bool) -> None:
         HubError: the Hub cannot be asked, or does not know the token or the commit.
     """
     base, known = manifest.base, find(manifest.base)
-    if known.source != "hub" if known else manifest.base_is_local:
+    if not manifest.has_base or (known.source != "hub" if known else manifest.base_is_local):
         return
 
     def readable() -> bool:

@@ -22,7 +22,6 @@ from hfbio.score.embed import mean_states, residues_of
 from hfbio.score.likelihood import mean_by_region, pseudo_nats
 from hfbio.score.panel import Design, DesignReport, add_novelty, examine, report
 from hfbio.score.summary import summarise
-from hfbio.tokens import Tags
 
 MAX_DRAWS_PER_DESIGN = 20
 
@@ -59,8 +58,8 @@ class AntibodyModel:
         self.model = model.eval()
         self.manifest = manifest
         self._load_untuned = load_untuned
-        self.tags = manifest.tags if manifest else Tags()
-        self.prompt = base.prompt(self.tags)
+        self.tags = manifest.tags if manifest else base.own_tags
+        self.prompt = base.prompt(self.tags) if manifest else base.own_prompt
 
     def sampler(self, **settings: Any) -> NamedSampler:
         """The sampler this model was saved with, with ``settings`` in place of its own.

@@ -30,6 +30,7 @@ from hfbio.bundle import ADAPTER_FOLDER, MANIFEST, Manifest, read_manifest
 from hfbio.errors import HubError, SettingError
 from hfbio.models.base_files import cache_lacks, in_words, unreadable
 from hfbio.models.catalogue import find
+from hfbio.models.load import bundled_folder
 from hfbio.models.untrusted import MAX_JSON_BYTES, require_size
 
 # By name, not by pattern: a repository may hold any number of other files.
@@ -96,7 +97,12 @@ def find_bundle(name: str, revision: str | None) -> Found | None:
         if revision is not None:
             raise SettingError(f"{name} is a folder and has no revision {revision!r}")
         return Found(read_manifest(folder), folder)
-    if folder.is_dir() or find(name) or not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+    known = find(name)
+    if known and known.source == "bundled" and (bundled_folder(known) / MANIFEST).is_file():
+        if revision is not None:
+            raise SettingError(f"{name} comes with hfbio and has no revision {revision!r}")
+        return Found(read_manifest(bundled_folder(known)), bundled_folder(known))
+    if folder.is_dir() or known or not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         return None
     try:
         there = hf_hub_download(name, MANIFEST, revision=revision, dry_run=True)

@@ -48,7 +48,8 @@ def load(
     commit, none larger than it can need to be. All of them are checked, and nothing in them is
     run. The base is found by its alias or on the Hub, never in a folder that lies about.
 
-    A whole model whose base was a local folder needs no base, and has none to be compared with.
+    A whole model whose base was a local folder needs no base, and has none to be compared with;
+    nor does one that was trained from nothing.
 
     Args:
         name: what to load.
@@ -81,7 +82,10 @@ def load(
             stacklevel=2,
         )
     _require_sampler(found)
-    if manifest.method == "full" and manifest.base_is_local and base is None:
+    if not manifest.has_base and base is not None:
+        raise SettingError(f"{found.name} was trained from nothing and has no base {base!r:.80}")
+    local = manifest.is_whole and manifest.base_is_local and base is None
+    if local or not manifest.has_base:
         folder = found.fetch(MAX_STANDALONE_BYTES)
         tuned = load_standalone(
             folder,
@@ -188,7 +192,7 @@ def _weights_folder(folder: Path, manifest: Manifest) -> Path:
     """The folder itself, or the one inside that keeps the adapter apart from ``merged/``."""
     places = (folder, folder / ADAPTER_FOLDER)
     adapters = [place for place in places if (place / ADAPTER_CONFIG).is_file()]
-    if len(adapters) != (manifest.method != "full"):
+    if len(adapters) != (not manifest.is_whole):
         raise BundleError(
             f"{folder / MANIFEST} says method {manifest.method!r}, but the folder holds "
             f"{len(adapters)} {ADAPTER_CONFIG}; remove what another run left there, or train again"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
@@ -13,10 +14,11 @@ import torch
 import transformers
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from hfbio.errors import HfbioError, SettingError, UnknownModel
+from hfbio.errors import BundleError, HfbioError, SettingError, UnknownModel
 from hfbio.models import antiberty, verify
 from hfbio.models.base_files import family_of, in_words, read_config, require_files
 from hfbio.models.catalogue import BASES, Base, Family, find
+from hfbio.models.untrusted import read_object
 from hfbio.record import Antibody, Locus
 from hfbio.tokens import Prompt, Tags, TokenMap
 
@@ -35,6 +37,7 @@ class LoadedBase:
     loci: tuple[Locus, ...]  # chains seen in training; empty if unknown or all proteins
     max_residues: int  # longest chain, without start and stop
     tag_ids: tuple[int, ...] = ()  # ids given by `hfbio.models.tags.add_tags`
+    own_tags: Tags = field(default_factory=Tags)  # of a base that `hfbio pretrain` made
     owns_mask_row: bool = False  # set by `hfbio.models.token_dropout.without_token_dropout`
 
     @property
@@ -47,6 +50,14 @@ class LoadedBase:
     def prompt(self, tags: Tags) -> Prompt:
         """How ``tags``, which `add_tags` gave this base, become ids in front of a chain."""
         return Prompt(tags, dict(zip(tags.tokens(), self.tag_ids)), self.token_map.start_id)
+
+    @property
+    def own_prompt(self) -> Prompt:
+        """How the tags that the base itself was trained with become ids; often there are none."""
+        ids = self.tokenizer.convert_tokens_to_ids(self.own_tags.tokens())
+        return Prompt(
+            self.own_tags, dict(zip(self.own_tags.tokens(), ids)), self.token_map.start_id
+        )
 
     def require_separator(self) -> tuple[int, ...]:
         """The ids between heavy and light chain of a pair; empty where one follows the other.
@@ -164,7 +175,7 @@ def load_base(
         raise UnknownModel(f"{name}: its {what} cannot be loaded: {in_words(error)}") from error
     missing, unexpected = report["missing_keys"], report["unexpected_keys"]
     verify.check_weights(name, missing, unexpected, family=family)
-    return assemble(
+    loaded = assemble(
         model,
         tokenizer,
         family,
@@ -174,6 +185,7 @@ def load_base(
         loci=base.loci if base else (),
         check_loss=check_loss,
     )
+    return loaded if on_hub else _with_own_tags(loaded, folder)
 
 
 def assemble(
@@ -220,11 +232,39 @@ def assemble(
     )
 
 
+def bundled_folder(base: Base) -> Path:
+    """Where the weights of a bundled base lie."""
+    return Path(str(files("hfbio.models").joinpath("weights", base.location)))
+
+
+def _with_own_tags(loaded: LoadedBase, folder: Path) -> LoadedBase:
+    """The base with the tags it was trained with, where hfbio.json beside it tells of some.
+
+    Raises:
+        UnknownModel: tags that cannot be read, or that its tokenizer does not have.
+    """
+    path = folder / "hfbio.json"
+    if not path.is_file():
+        return loaded
+    try:
+        raw = read_object(path)["tags"]
+        tags = Tags(
+            style=raw["style"],
+            values={str(name): tuple(values) for name, values in raw["values"].items()},
+            seen=tuple(tuple(row) for row in raw["seen"]),
+        )
+        if lacking := set(tags.tokens()) - set(loaded.tokenizer.get_vocab()):
+            raise ValueError(f"its tokenizer has no token {min(lacking)!r:.80}")
+    except (AttributeError, BundleError, KeyError, SettingError, TypeError, ValueError) as error:
+        raise UnknownModel(f"{path}: its tags cannot be used: {in_words(error)}") from None
+    return dataclasses.replace(loaded, own_tags=tags)
+
+
 def _locate(name: str, base: Base | None) -> str:
     """The folder or Hub id that transformers is given."""
     if base is not None:
         if base.source == "bundled":
-            return str(files("hfbio.models").joinpath("weights", base.location))
+            return str(bundled_folder(base))
         return base.location if base.source == "hub" else str(antiberty.model_folder())
     folder = Path(name)
     if folder.joinpath("config.json").is_file():

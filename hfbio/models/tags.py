@@ -21,6 +21,8 @@ def add_tags(loaded: LoadedBase, tags: Tags) -> LoadedBase:
     the start token's position, start row, mean residue row and zeros differ by less than 0.005
     nats per residue (trastuzumab VH; AntiBERTy 0.637, 0.632, 0.633, Sapiens 0.996 for all).
 
+    A prefix tag that the base has learnt itself keeps the row it has.
+
     Tags are read, never predicted: see `hfbio.models.rows.NEVER`.
 
     Args:
@@ -40,15 +42,18 @@ def add_tags(loaded: LoadedBase, tags: Tags) -> LoadedBase:
     if not tokens:
         return loaded
     _require_style(loaded, tags)
-    if taken := sorted(set(tokens) & set(loaded.tokenizer.get_vocab())):
+    known = set(loaded.tokenizer.get_vocab())
+    fresh = [token for token in tokens if token not in known]
+    if (taken := sorted(set(tokens) & known)) and tags.style == "composite":
         raise SettingError(f"{loaded.name} already has a token {taken[0]!r}; rename that tag value")
     tokenizer = copy.deepcopy(loaded.tokenizer)
-    tokenizer.add_tokens(tokens, special_tokens=True)
+    tokenizer.add_tokens(fresh, special_tokens=True)
     tag_ids = tuple(tokenizer.convert_tokens_to_ids(tokens))
+    fresh_ids = tokenizer.convert_tokens_to_ids(fresh)
     size = max(loaded.token_map.vocab_size, *(i + 1 for i in tag_ids))
     start = loaded.model.get_input_embeddings().weight[loaded.token_map.start_id].detach().clone()
     rows.grow(loaded.model, loaded.family, size)
-    rows.write(loaded.model, loaded.family, tag_ids, start)
+    rows.write(loaded.model, loaded.family, fresh_ids, start)
     return dataclasses.replace(
         loaded,
         tokenizer=tokenizer,

@@ -149,7 +149,8 @@ def check_loss(
         raise UnknownModel(
             f"{name}: {'next' if causal else 'hidden'} residues of trastuzumab cost {nats:.2f} "
             f"nats each, guessing among 20 costs {GUESSING:.2f}; the weights or the "
-            "tokenizer are not what they seem. Pass check_loss=False for a model that is yet to be trained"
+            "tokenizer are not what they seem. Pass check_loss=False for a model that is yet to be "
+            "trained"
         )
     return nats
 

@@ -51,7 +51,7 @@ def bind(api: HfApi, model: str, revision: str | None) -> Binding:
     with explaining(f"cannot read {MANIFEST} of {model}"):
         path = Path(api.hf_hub_download(model, MANIFEST, revision=info.sha))
     manifest = read_manifest(path.parent)
-    if manifest.base_is_local and manifest.method != "full":
+    if manifest.base_is_local and not manifest.is_whole:
         raise BundleError(
             f"{model} adapts {manifest.base!r}, a folder of one machine, which a Space cannot "
             "read; publish the whole model with `hfbio push --merge`"

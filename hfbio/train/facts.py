@@ -44,7 +44,7 @@ def manifest_of(setup: Setup) -> Manifest:
         base_revision=base.revision,
         family=base.family.model_type,
         base_license=base.licence,
-        method=config.method,
+        method="scratch" if config.architecture else config.method,
         objective=dataclasses.asdict(cast(Any, setup.objective)),
         tags=setup.tags,
         lengths=lengths_by_tags(corpus.train, setup.tags),

@@ -14,7 +14,6 @@ from hfbio.score.assess import (
     measure_model,
 )
 from hfbio.score.heldout import HeldOut
-from hfbio.tokens import Tags
 from hfbio.train.config import FinetuneConfig
 from hfbio.train.corpus import Corpus
 from hfbio.train.ranks import rows_of_rank, sum_across_ranks
@@ -39,7 +38,7 @@ def measure_before(
     base: LoadedBase, corpus: Corpus, config: FinetuneConfig, task: Task
 ) -> dict[str, HeldOut]:
     """The base as it came, at its best temperature, and plain counting, on the test split."""
-    untuned = Contender(base.model.to(config.device), base.token_map, base.prompt(Tags()), task)
+    untuned = Contender(base.model.to(config.device), base.token_map, base.own_prompt, task)
     measured = {"base": measure(untuned, corpus.test, config)}
     if corpus.validation and task == "masked":
         measured["base_calibrated"] = _measure_calibrated(untuned, corpus, config)
