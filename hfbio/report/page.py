@@ -12,7 +12,7 @@ import jinja2
 
 from hfbio.bundle import write_json
 from hfbio.report.figures import loss_figure, regions_figure
-from hfbio.report.text import LABELS, cell_name, contenders, held_out_table
+from hfbio.report.text import LABELS, cell_name, contenders, held_out_table, items
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ def write_report(metrics: Mapping[str, Any], folder: Path) -> Report:
         names=contenders(metrics),
         labels=LABELS,
         cell_name=cell_name,
+        items=items(metrics),
         fractions=fractions,
         region_figures={masked: regions_figure(metrics, masked) for masked in fractions},
         loss_figure=loss_figure(metrics["training"]["log"]) if "training" in metrics else "",

@@ -20,6 +20,11 @@ def contenders(metrics: Mapping[str, Any]) -> list[str]:
     return [name for name in LABELS if name in metrics["held_out"][0]]
 
 
+def items(metrics: Mapping[str, Any]) -> str:
+    """What was measured: ``chains``, or ``pairs``; metrics of earlier versions name no layout."""
+    return "pairs" if metrics.get("layout") == "paired" else "chains"
+
+
 def held_out_table(metrics: Mapping[str, Any]) -> str:
     """Nats per residue by region, one block per share of masked residues."""
     names = contenders(metrics)
@@ -33,8 +38,8 @@ def held_out_table(metrics: Mapping[str, Any]) -> str:
                 lines.append(_line(row, names))
         lines.append("")
     lines.append(
-        f"nats per hidden residue, lower is better; {metrics['chains']} held-out chains in "
-        f"{metrics['clones']} clones; a uniform guess is {metrics['chance_nats']:.3f}"
+        f"nats per hidden residue, lower is better; {metrics['chains']} held-out {items(metrics)} "
+        f"in {metrics['clones']} clones; a uniform guess is {metrics['chance_nats']:.3f}"
     )
     return "\n".join(lines)
 

@@ -98,8 +98,9 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=sharded)
     measured["tuned"] = measure(dataclasses.replace(tuned, model=model), corpus.test, config)
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    groups, layout = clone_groups(corpus.test), config.layout
     metrics = {
-        **summarise(measured, clone_groups(corpus.test), compare=("base", "tuned"), task=task),
+        **summarise(measured, groups, compare=("base", "tuned"), task=task, layout=layout),
         **run_metrics(setup, outcome, trainer.state.log_history, trainable),
         "seconds": time.perf_counter() - started,
     }

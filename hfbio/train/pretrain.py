@@ -98,8 +98,9 @@ def pretrain(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
         trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
         told = run_metrics(setup, outcome, trainer.state.log_history, trainable)
         told.pop("split")  # each source has its own
+        groups, layout = clone_groups(corpus.test), config.layout
         metrics = {
-            **summarise(held_out, clone_groups(corpus.test), compare=None, task=task),
+            **summarise(held_out, groups, compare=None, task=task, layout=layout),
             **told,
             "sources": {source.name: _learnt(source, tuned, config) for source in sources},
             "seconds": time.perf_counter() - started,
