@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from hfbio.alphabet import CHAIN_BREAK
 from hfbio.errors import BundleError, SettingError
 from hfbio.models.catalogue import FAMILIES, find
 from hfbio.models.untrusted import read_object
@@ -138,12 +139,12 @@ def read_manifest(folder: Path) -> Manifest:
 
 def length_key(lengths: Iterable[int]) -> str:
     """How hfbio.json spells the lengths of the chains of one example: ``120``, or ``120:107``."""
-    return ":".join(map(str, lengths))
+    return CHAIN_BREAK.join(map(str, lengths))
 
 
 def chain_lengths(key: str) -> tuple[int, ...]:
     """The residues of each chain, from a key of ``Manifest.lengths`` that has been checked."""
-    return tuple(map(int, key.split(":")))
+    return tuple(map(int, key.split(CHAIN_BREAK)))
 
 
 def public_settings(settings: Mapping[str, Any]) -> dict[str, Any]:

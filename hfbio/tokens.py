@@ -10,7 +10,7 @@ from typing import Final, Literal
 import torch
 from torch import Tensor
 
-from hfbio.alphabet import AMBIGUOUS, RESIDUES
+from hfbio.alphabet import AMBIGUOUS, CHAIN_BREAK, RESIDUES, UNKNOWN
 from hfbio.errors import SequenceError, SettingError
 
 WILDCARD = "*"
@@ -113,9 +113,17 @@ class TokenMap:
         return self._lookup.get(letter, -1)
 
     def decode(self, ids: Tensor) -> str:
-        """Residue letters of ``(L,)`` ids; anything else becomes ``X``."""
+        """Residue letters of ``(L,)`` ids; a pair as ``HEAVY:LIGHT``; anything else becomes ``X``."""
         letters = {i: letter for letter, i in self._lookup.items()}
-        return "".join(letters.get(int(i), "X") for i in ids)
+        row, between, text = ids.tolist(), list(self.between_chains or ()), ""
+        while row:
+            if between and row[: len(between)] == between:
+                text += CHAIN_BREAK
+                row = row[len(between) :]
+            else:
+                text += letters.get(row[0], UNKNOWN)
+                row = row[1:]
+        return text
 
 
 @dataclass(frozen=True)

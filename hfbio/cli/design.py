@@ -25,7 +25,9 @@ def sample(
     isotype: Annotated[str, typer.Option(help="IGHG, IGHM, …")] = "",
     v_family: Annotated[str, typer.Option("--v_family", help="IGHV3, …")] = "",
     length: Annotated[str, typer.Option(help="Residues: 120 or 110-130.")] = "",
-    scaffold: Annotated[str, typer.Option(help="A chain with _ at each residue to design.")] = "",
+    scaffold: Annotated[
+        str, typer.Option(help="A chain, or HEAVY:LIGHT, with _ at each residue to design.")
+    ] = "",
     order: Annotated[str | None, typer.Option(help="ancestral or entropy.")] = None,
     steps: Annotated[int | None, typer.Option(help="Network passes per design.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Below 1 sharpens.")] = None,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hfbio.bundle import write_json
 from hfbio.data.staging import staged_file
 from hfbio.errors import SettingError
 from hfbio.model import Designs
-from hfbio.score.panel import DesignReport
+from hfbio.score.panel import CHAIN_ENDS, DesignReport
 
 FORMATS = (".fasta", ".csv", ".parquet")
 
@@ -52,7 +53,8 @@ def require_writable(path: Path) -> None:
 def write_designs(designs: Designs, path: Path) -> Written:
     """Write the kept designs, and the report beside them as ``NAME.report.json``.
 
-    FASTA headers hold the id and ``key=value`` pairs; CSV and Parquet have AIRR-named columns.
+    FASTA headers hold the id and ``key=value`` pairs; CSV and Parquet have AIRR-named columns. A
+    pair is one row of a table and two entries of a FASTA file, ``NAME_heavy`` and ``NAME_light``.
     """
     require_writable(path)
     rows = [design.row() for design in designs.kept]
@@ -71,11 +73,17 @@ def write_designs(designs: Designs, path: Path) -> Written:
 def _write_fasta(rows: list[dict[str, Any]], path: Path) -> None:
     shown = ("locus", "valid", "nearest_identity")
     with path.open("w", encoding="utf-8") as file:
-        for row in rows:
+        for row, end in product(rows, CHAIN_ENDS):
+            if f"sequence_aa{end}" not in row:
+                continue
+            values = {**row, "locus": row[f"locus{end}"]}
             pairs = [
-                f"{k}={v}" for k, v in row.items() if (k in shown or k[:6] == "asked_") and v != ""
+                f"{k}={v}"
+                for k, v in values.items()
+                if (k in shown or k[:6] == "asked_") and v != ""
             ]
-            file.write(f">{row['sequence_id']} {' '.join(pairs)}\n{row['sequence_aa']}\n")
+            name = f"{row['sequence_id']}{end}"
+            file.write(f">{name} {' '.join(pairs)}\n{row[f'sequence_aa{end}']}\n")
 
 
 def _write_csv(rows: list[dict[str, Any]], path: Path) -> None:
