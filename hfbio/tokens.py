@@ -113,7 +113,7 @@ class TokenMap:
         return self._lookup.get(letter, -1)
 
     def decode(self, ids: Tensor) -> str:
-        """Residue letters of ``(L,)`` ids; a pair as ``HEAVY:LIGHT``; anything else becomes ``X``."""
+        """Residue letters of ``(L,)`` ids; a pair as ``HEAVY:LIGHT``, and ``X`` for all else."""
         letters = {i: letter for letter, i in self._lookup.items()}
         row, between, text = ids.tolist(), list(self.between_chains or ()), ""
         while row:

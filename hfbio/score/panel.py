@@ -49,7 +49,8 @@ class Design:
 
     def row(self) -> dict[str, Any]:
         """AIRR-named columns for a table; those of a pair's chains end in _heavy and _light."""
-        sequences, parts = {}, {}
+        sequences: dict[str, str] = {}
+        parts: dict[str, str] = {}
         for chain, end in zip(self.chains, CHAIN_ENDS[1:]) if self.chains else [(self, "")]:
             sequences[f"sequence_aa{end}"] = chain.sequence_aa
             sequences[f"locus{end}"] = chain.locus
