@@ -18,6 +18,7 @@ from typing import Any, Final
 from hfbio.alphabet import CHAIN_BREAK
 from hfbio.errors import BundleError, SettingError
 from hfbio.models.catalogue import FAMILIES, find
+from hfbio.models.tags_file import read_tags
 from hfbio.models.untrusted import read_object
 from hfbio.objectives import OBJECTIVES
 from hfbio.objectives import build as build_objective
@@ -27,7 +28,6 @@ MANIFEST: Final = "hfbio.json"
 ADAPTER_FOLDER: Final = "adapter"  # of a push that also carries merged/; a run has it at the top
 FORMAT: Final = 1
 METHODS: Final = ("lora", "dora", "full", "scratch")
-TAG_FIELDS: Final = ("locus", "species", "isotype", "v_family")  # see data.encode.record_tag
 SCHEMES: Final = ("imgt",)
 LAYOUTS: Final = ("single", "paired")
 
@@ -81,6 +81,11 @@ class Manifest:
         return self.has_base and find(self.base) is None and "/" not in self.base
 
     @property
+    def longest(self) -> int:
+        """Residues of the longest training chain, or pair."""
+        return max(sum(chain_lengths(key)) for counts in self.lengths.values() for key in counts)
+
+    @property
     def has_base(self) -> bool:
         """Trained on another model, not from nothing."""
         return self.method != "scratch"
@@ -132,7 +137,10 @@ def read_manifest(folder: Path) -> Manifest:
     _check_base(path, raw)
     _check_texts(path, raw)
     _check_objective(path, raw["objective"], raw["family"])
-    tags = _read_tags(raw["tags"], path)
+    try:
+        tags = read_tags(raw["tags"])
+    except ValueError as error:
+        raise BundleError(f"{path}: tags cannot be read: {error}") from None
     _check_lengths(raw["lengths"], raw["layout"], tags, path)
     return Manifest(**{**raw, "tags": tags})
 
@@ -236,29 +244,6 @@ def _check_objective(path: Path, raw: Mapping[str, Any], family: str) -> None:
         build_objective(raw["kind"], {name: raw[name] for name in raw if name != "kind"})
     except SettingError as error:
         raise BundleError(f"{path}: {error!s:.200}") from None
-
-
-def _read_tags(raw: Mapping[str, Any], path: Path) -> Tags:
-    try:
-        if set(raw) != {"style", "values", "seen"}:
-            raise ValueError(f"they must hold style, values and seen, not {sorted(raw)!s:.200}")
-        if unknown := sorted(set(raw["values"]) - set(TAG_FIELDS)):
-            raise ValueError(f"{unknown[0]!r:.80} is not one of {', '.join(TAG_FIELDS)}")
-        if raw["style"] not in ("composite", "prefix"):
-            raise ValueError(f"style {raw['style']!r:.80}")
-        values = {name: tuple(_texts(vs)) for name, vs in raw["values"].items()}
-        seen = tuple(tuple(_texts(row)) for row in raw["seen"])
-        if values and not seen:
-            raise ValueError("`seen` is empty")
-        return Tags(style=raw["style"], values=values, seen=seen)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BundleError(f"{path}: tags cannot be read: {error}") from None
-
-
-def _texts(raw: Any) -> list[str]:
-    if not isinstance(raw, list) or not all(isinstance(item, str) for item in raw):
-        raise ValueError(f"{raw!r:.80} is not a list of strings")
-    return raw
 
 
 def _check_lengths(raw: Mapping[str, Any], layout: str, tags: Tags, path: Path) -> None:

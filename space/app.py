@@ -63,7 +63,7 @@ def page(model: AntibodyModel, name: str) -> gr.Blocks:
                 length=_whole("length", length, 0, model.base.max_residues) or None,
                 conditions={tag: value for tag, value in tags.items() if value != ANY},
             )
-            sampler = model.sampler(temperature=_number("temperature", temperature))
+            sampler = model.blank_sampler(temperature=_number("temperature", temperature))
             deadline = time.monotonic() + MAX_SECONDS
 
             def in_time(_: object) -> None:

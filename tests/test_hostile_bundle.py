@@ -110,7 +110,8 @@ def nested(depth):
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
-        ({"family": "llama"}, "family must be one of esm, bert, roberta"),
+        ({"family": "gpt9"}, "family must be one of esm, bert, roberta, llama"),
+        ({"family": "llama"}, "family is 'llama'; sapiens-vh is 'roberta'"),
         ({"family": ["roberta"]}, "family must be one of"),
         ({"family": "bert"}, "family is 'bert'; sapiens-vh is 'roberta'"),
         ({"method": "pickle"}, "method must be one of lora, dora, full"),

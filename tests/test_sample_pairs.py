@@ -1,12 +1,13 @@
 """Designs of pairs: two chains drawn together, judged each, written so that they can be read."""
 
 import csv
+from dataclasses import replace
 
 import pytest
 import torch
 from antibodies import HEAVY, KAPPA, heavy_with, random_cdr3s
 from bundles import local_base, manifest_of
-from toys import numbered
+from toys import TOKENS, numbered
 
 import hfbio
 from hfbio.bundle import write_manifest
@@ -16,6 +17,7 @@ from hfbio.errors import DataError, SettingError
 from hfbio.models import AdapterConfig, attach, for_objective, load_base
 from hfbio.report.designs import write_designs
 from hfbio.rng import generator
+from hfbio.sample import Causal, CausalTemplate, Reach, Request, causal_template, templates
 from hfbio.score.panel import add_novelty, examine, report
 from hfbio.tokens import Tags
 
@@ -90,6 +92,50 @@ def test_a_scaffold_of_a_pair_keeps_its_letters_and_designs_the_others(model):
 def test_what_a_model_of_pairs_cannot_serve_it_refuses(model, settings, said):
     with pytest.raises(SettingError, match=said):
         sampled(model, **settings)
+
+
+def test_a_germline_of_a_pair_stands_at_its_residues_and_nowhere_at_the_separator(model):
+    reach = Reach("m", model.base.token_map, 1022, LENGTHS)
+    germline = f"{HEAVY[:90]}{'_' * (H - 90)}:{KAPPA[:80]}{'_' * (K - 80)}"
+    made = templates(Request(germline=germline), (0,), reach, {})(0, generator(0))
+    tokens = model.base.token_map
+    expected = [tokens.residue_id(letter) for letter in germline.replace(":", "--")]
+    assert made.germline.tolist() == expected  # -1 at gaps and separator alike
+    assert (~made.free).nonzero().squeeze(1).tolist() == [H, H + 1]
+    with pytest.raises(SettingError, match="give the germline as HEAVY:LIGHT"):
+        templates(Request(germline=HEAVY), (0,), reach, {})
+    both = Request(germline=f"{HEAVY}:{KAPPA}", scaffold=f"{HEAVY}:{KAPPA[1:]}")
+    with pytest.raises(SettingError, match=f"germline has {K} places and the scaffold {K - 1}"):
+        templates(both, (0,), reach, {})
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_causal_model_ends_each_chain_of_a_pair_itself(reverse):
+    tokens = replace(TOKENS, between_chains=(3,))
+    reach = Reach("m", tokens, 1022, LENGTHS, reverse=reverse)
+    made = causal_template(Request(), (0,), reach, {})
+    assert made.between == 3
+    spans = ((118, H), (105, K))
+    assert made.spans == (spans[::-1] if reverse else spans)
+    assert [made.closing(i, tokens) for i in range(2)] == [3, 0 if reverse else 2]
+
+
+def test_a_causal_pair_is_written_chain_by_chain_and_read_heavy_first():
+    tokens = replace(TOKENS, between_chains=(3,))
+    for reverse in (False, True):
+        made = CausalTemplate((0,), ((3, 3), (2, 2)), reverse=reverse, between=3)
+        state = Causal().begin([made], [generator(0)], tokens)
+        while not Causal().done(state):
+            state = Causal().step(state, torch.zeros(1, tokens.vocab_size), tokens)
+        written = made.written(state.ids[0], tokens)
+        text = tokens.decode(made.chain(written, tokens))
+        assert [len(chain) for chain in text.split(":")] == ([2, 3] if reverse else [3, 2])
+
+
+def test_a_causal_model_without_a_separator_needs_a_scaffold():
+    tokens = replace(TOKENS, between_chains=())
+    with pytest.raises(SettingError, match="light chain right behind the heavy one"):
+        causal_template(Request(), (0,), Reach("m", tokens, 1022, LENGTHS), {})
 
 
 def test_a_model_of_single_chains_takes_no_scaffold_of_a_pair():

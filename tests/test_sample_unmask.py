@@ -304,7 +304,7 @@ def test_the_layout_of_a_block_is_prefix_residues_stop_and_padding():
         ({"kind": "germline_walk", "temperature": math.nan}, "temperature must be"),
         ({"kind": "germline_walk", "top_p": 1.1}, "top_p must be"),
         ({"kind": "germline_walk", "order": "entropy"}, "it has: steps, temperature, top_p"),
-        ({"kind": "gibbs"}, "'gibbs' is not one of: germline_walk, unmask"),
+        ({"kind": "gibbs"}, "'gibbs' is not one of: causal, germline_walk, unmask"),
     ],
 )
 def test_a_setting_out_of_range_is_named(settings, message):

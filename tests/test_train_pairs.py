@@ -3,11 +3,12 @@
 import json
 
 import pytest
-from antibodies import KAPPA, heavy_with, random_cdr3s
+from antibodies import HEAVY, KAPPA, heavy_with, random_cdr3s
 from bundles import edited, local_base
 from runs import flags, make_split, metrics
 
 import hfbio
+from hfbio.alphabet import RESIDUES
 from hfbio.bundle import read_manifest
 from hfbio.data import import_table, split_table
 from hfbio.errors import BundleError, DataError, SettingError
@@ -129,6 +130,19 @@ def test_a_new_causal_model_learns_pairs(objective, data, tmp_path):
     assert done.metrics["left_out"] == LEFT_OUT
     (source,) = done.metrics["sources"].values()
     assert source["nats_per_residue"]["1"] < source["unigram_nats"]  # these pairs differ in CDRH3
+
+    n_heavy = len(heavy_with(random_cdr3s(1)[0]))
+    drawn = model.sample(hfbio.Request(num=3, keep="all")).drawn
+    for heavy, light in (design.sequence_aa.split(":") for design in drawn):
+        assert len(heavy) == n_heavy
+        assert len(KAPPA) <= len(light) <= len(LAMBDA)
+        assert set(heavy + light) <= set(RESIDUES)
+    scaffold = f"{HEAVY[:100]}____{HEAVY[104:]}:{KAPPA[:90]}___{KAPPA[93:]}"
+    drawn = model.sample(hfbio.Request(num=3, keep="all", scaffold=scaffold)).drawn
+    for design in drawn:
+        assert len(design.sequence_aa) == len(scaffold)
+        assert all(a == b for a, b in zip(design.sequence_aa, scaffold) if b != "_")
+    assert len({design.sequence_aa for design in drawn}) == 3
 
 
 def test_data_without_cells_says_why_there_is_no_pair(tuned, tmp_path):

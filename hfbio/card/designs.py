@@ -35,7 +35,7 @@ def measure_designs(
         SettingError: the model knows no chain lengths, as a bare base does not.
     """
     request = Request(num=num, seed=seed, keep="all")
-    sampler = model.sampler()
+    sampler = model.blank_sampler()
     counts = model.sample(request, sampler=sampler, reference=train).report.to_dict()
     counts.pop("kept")  # all of them
     return {"seed": seed, "sampler": dataclasses.asdict(sampler), **counts}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hfbio.cli.function import named_function
 from hfbio.cli.options import Base, Device, Model
 from hfbio.errors import DataError, SettingError, Shortfall
 
@@ -28,17 +29,36 @@ def sample(
     scaffold: Annotated[
         str, typer.Option(help="A chain, or HEAVY:LIGHT, with _ at each residue to design.")
     ] = "",
+    germline: Annotated[
+        str, typer.Option(help="For germline_walk: the germline, _ where the chain has none.")
+    ] = "",
+    sampler: Annotated[
+        str | None, typer.Option(help="unmask, germline_walk or causal; the model's own if not.")
+    ] = None,
     order: Annotated[str | None, typer.Option(help="ancestral or entropy.")] = None,
     steps: Annotated[int | None, typer.Option(help="Network passes per design.")] = None,
     temperature: Annotated[float | None, typer.Option(help="Below 1 sharpens.")] = None,
     top_p: Annotated[float | None, typer.Option("--top_p", help="Mass kept, in (0, 1].")] = None,
+    guidance: Annotated[
+        float | None, typer.Option(help="Above 1 follows the conditions more strictly.")
+    ] = None,
+    contrast: Annotated[
+        float | None, typer.Option(help="Above 1 goes further from the base than training did.")
+    ] = None,
+    guide: Annotated[
+        str, typer.Option(help="Your own function, module:function: sequences to scores.")
+    ] = "",
+    guide_weight: Annotated[
+        float, typer.Option("--guide_weight", help="exp(weight * score) weighs designs.")
+    ] = 1.0,
+    particles: Annotated[int, typer.Option(help="Candidates per design with a guide.")] = 8,
     reference: Annotated[
         Path | None, typer.Option(help="Table to measure novelty against, such as train.parquet.")
     ] = None,
     keep: Annotated[
         str, typer.Option(help="valid: valid and distinct designs; all: every draw.")
     ] = "valid",
-    block_size: Annotated[int, typer.Option("--block_size", help="Designs per network pass.")] = 16,
+    block_size: Annotated[int, typer.Option("--block_size", help="Rows per network pass.")] = 16,
     base: Base = None,
     device: Device = "cpu",
 ) -> None:
@@ -50,7 +70,7 @@ def sample(
 
     from hfbio.data import load_table
     from hfbio.model import load
-    from hfbio.sample import Request
+    from hfbio.sample import Guide, Request
 
     tags = {"locus": locus, "species": species, "isotype": isotype, "v_family": v_family}
     request = Request(
@@ -61,14 +81,23 @@ def sample(
         scaffold=scaffold.upper() or None,
         keep=keep,
         block_size=block_size,
+        germline=germline.upper() or None,
+        guidance=guidance,
+        contrast=contrast,
     )
+    steer = None
+    if guide:
+        steer = Guide(named_function(guide, "--guide"), guide_weight, particles)
     records = load_table(reference) if reference else ()
     loaded = load(model, base=base, device=device)
-    sampler = loaded.sampler(order=order, steps=steps, temperature=temperature, top_p=top_p)
+    # Who names a sampler is told what it lacks; a model's own does what it can from a blank.
+    make = loaded.sampler if sampler or germline else loaded.blank_sampler
+    walk = make(kind=sampler, order=order, steps=steps, temperature=temperature, top_p=top_p)
     with tqdm(total=num, unit="design", disable=None) as bar:
         designs = loaded.sample(
             request,
-            sampler=sampler,
+            sampler=walk,
+            guide=steer,
             reference=records,
             progress=lambda kept, drawn: bar.update(kept - bar.n),
         )

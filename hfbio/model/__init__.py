@@ -1,6 +1,7 @@
 """`hfbio.load` and what it gives: where base, bundle, samplers and scores meet."""
 
-from hfbio.model.antibody import AntibodyModel, Designs
+from hfbio.model.antibody import AntibodyModel
 from hfbio.model.loading import load
+from hfbio.model.sampling import Designs
 
 __all__ = ["AntibodyModel", "Designs", "load"]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from torch import Tensor, nn
@@ -17,25 +15,15 @@ from hfbio.data.encode import encode, encode_described
 from hfbio.data.groups import clone_groups
 from hfbio.data.pairs import pair
 from hfbio.errors import DataError, SequenceError
+from hfbio.model import sampling
+from hfbio.model.sampling import Designs
 from hfbio.models import LoadedBase
 from hfbio.record import REGIONS, Antibody, AntibodyRecord
-from hfbio.sample import NamedSampler, Reach, Request, State, build, generate, templates
+from hfbio.sample import GermlineWalk, Guide, NamedSampler, Request, Unmask, build
 from hfbio.score.assess import Contender, Task, measure_baselines, measure_model, task_of
 from hfbio.score.embed import mean_states, residues_of
 from hfbio.score.likelihood import mean_by_region, pseudo_nats
-from hfbio.score.panel import Design, DesignReport, add_novelty, examine, report
 from hfbio.score.summary import summarise
-
-MAX_DRAWS_PER_DESIGN = 20
-
-
-@dataclass(frozen=True)
-class Designs:
-    """Designs and the account of how they came about."""
-
-    kept: tuple[Design, ...]
-    drawn: tuple[Design, ...]  # all draws in order, the kept ones among them
-    report: DesignReport
 
 
 class AntibodyModel:
@@ -67,21 +55,34 @@ class AntibodyModel:
     def sampler(self, **settings: Any) -> NamedSampler:
         """The sampler this model was saved with, with ``settings`` in place of its own.
 
+        A causal model has the sampler ``causal`` unless ``kind`` says otherwise. A sampler of
+        another ``kind`` than the saved one starts from its own defaults.
+
         Raises:
-            SettingError: an unknown setting or a value out of range.
+            SettingError: an unknown sampler or setting, or a value out of range.
         """
         saved = dict(self.manifest.sampler) if self.manifest else {}
         given = {name: value for name, value in settings.items() if value is not None}
-        return build({**saved, **given})
+        saved_kind = saved.get("kind", "unmask")
+        kind = given.get("kind", "causal" if self.base.family.causal else saved_kind)
+        return build({**(saved if kind == saved_kind else {}), **given, "kind": kind})
+
+    def blank_sampler(self, **settings: Any) -> NamedSampler:
+        """`sampler`, or where that starts from a germline, what makes the same of a blank."""
+        own = self.sampler(**settings)
+        if isinstance(own, GermlineWalk):
+            return Unmask(steps=own.steps, temperature=own.temperature, top_p=own.top_p)
+        return own
 
     def sample(
         self,
         request: Request,
         *,
         sampler: NamedSampler | None = None,
+        guide: Guide | None = None,
         reference: Sequence[AntibodyRecord] = (),
         progress: Callable[[int, int], None] | None = None,
-        watch: Callable[[State], None] | None = None,
+        watch: Callable[[Any], None] | None = None,
     ) -> Designs:
         """Generate new chains.
 
@@ -91,46 +92,25 @@ class AntibodyModel:
 
         Args:
             request: what to generate.
-            sampler: how; `sampler()` if ``None``.
+            sampler: how; the model's own if ``None``.
+            guide: a score to steer by; kept designs then tell theirs.
             reference: chains to compare with, normally the training split, for novelty.
             progress: called with (kept, drawn) after each draw.
             watch: called with each intermediate state of a block.
 
         Raises:
-            SettingError: a condition, length or scaffold this model cannot serve.
+            SettingError: a condition, length, scaffold, sampler or second pass that this model
+                cannot serve; or a guide that does not answer with numbers.
         """
-        conditions = self.tags.choose(request.conditions or {})
-        reach = Reach(
-            self.base.name,
-            self.base.token_map,
-            self.base.max_residues,
-            self.manifest.lengths if self.manifest else None,
-        )
-        draws = generate(
-            self.model,
-            self.base.token_map,
-            sampler or self.sampler(),
-            templates(request, self.prompt.ids(conditions), reach, conditions),
-            seed=request.seed,
-            block_size=request.block_size,
+        return sampling.sample(
+            self,
+            request,
+            sampler or (self.blank_sampler() if request.germline is None else self.sampler()),
+            guide=guide,
+            reference=reference,
+            progress=progress,
             watch=watch,
         )
-        drawn: list[Design] = []
-        kept: list[Design] = []
-        seen: dict[str, int] = {}
-        limit = request.num * (MAX_DRAWS_PER_DESIGN if request.keep == "valid" else 1)
-        for index, ids in enumerate(islice(draws, limit)):
-            design = examine(index, self.base.token_map.decode(ids), seen, conditions)
-            drawn.append(design)
-            if request.keep == "all" or (design.valid and design.duplicate_of is None):
-                kept.append(design)
-            if progress is not None:
-                progress(len(kept), len(drawn))
-            if len(kept) == request.num:
-                break
-        if reference:
-            kept = add_novelty(kept, reference)
-        return Designs(tuple(kept), tuple(drawn), report(request.num, drawn, kept))
 
     def readable(
         self, records: Sequence[AntibodyRecord], source: str, *, region: str = "all"

@@ -11,7 +11,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from hfbio.bundle import ADAPTER_FOLDER, MANIFEST, Manifest, chain_lengths
+from hfbio.bundle import ADAPTER_FOLDER, MANIFEST, Manifest
 from hfbio.errors import AdapterMismatch, BundleError, SettingError
 from hfbio.licences import is_non_commercial
 from hfbio.model.antibody import AntibodyModel
@@ -28,7 +28,7 @@ from hfbio.models.adapter_file import ADAPTER_CONFIG
 from hfbio.models.catalogue import find
 from hfbio.sample import build
 
-MAX_STEPS: Final = 100_000  # of a saved sampler; more than any chain has residues
+MAX_PASSES: Final = 100_000  # of a saved sampler; more than any chain has residues
 MAX_STANDALONE_BYTES: Final = 16_000_000_000  # ESM-2 3B takes 11e9
 _BYTES_PER_PARAMETER: Final = 16  # four copies in float32: room for adapters of rank 1,024
 _SPARE_BYTES: Final = 64_000_000
@@ -169,21 +169,20 @@ def _require_sampler(found: Found) -> None:
             raise BundleError(
                 f"{where} has {setting.name} {value!r:.80}, not a {wanted[-1].__name__}"
             )
-    if sampler.steps > MAX_STEPS:
-        raise BundleError(f"{where} takes {sampler.steps:,} steps, more than {MAX_STEPS:,}")
+    if (passes := sampler.passes(found.manifest.longest)) > MAX_PASSES:
+        raise BundleError(f"{where} takes {passes:,} steps, more than {MAX_PASSES:,}")
 
 
 def _require_lengths(found: Found, loaded: LoadedBase) -> None:
     manifest = found.manifest
-    longest = max(sum(chain_lengths(key)) for counts in manifest.lengths.values() for key in counts)
     what = "pairs" if manifest.layout == "paired" else "chains"
     try:
         most = loaded.max_residues_of(manifest.layout)
     except SettingError as error:
         raise BundleError(f"{found.name}: {MANIFEST} says layout 'paired'; {error}") from None
-    if longest > most:
+    if manifest.longest > most:
         raise BundleError(
-            f"{found.name}: {MANIFEST} tells of training {what} of {longest:,} residues; "
+            f"{found.name}: {MANIFEST} tells of training {what} of {manifest.longest:,} residues; "
             f"{loaded.name} reads at most {most:,}"
         )
 

@@ -14,10 +14,11 @@ import torch
 import transformers
 from transformers import AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
-from hfbio.errors import BundleError, HfbioError, SettingError, UnknownModel
+from hfbio.errors import HfbioError, SettingError, UnknownModel
 from hfbio.models import antiberty, verify
 from hfbio.models.base_files import family_of, in_words, read_config, require_files
 from hfbio.models.catalogue import BASES, Base, Family, find
+from hfbio.models.tags_file import ids_of_tags, read_tags
 from hfbio.models.untrusted import read_object
 from hfbio.record import Antibody, Locus
 from hfbio.tokens import Prompt, Tags, TokenMap
@@ -247,16 +248,15 @@ def _with_own_tags(loaded: LoadedBase, folder: Path) -> LoadedBase:
     if not path.is_file():
         return loaded
     try:
-        raw = read_object(path)["tags"]
-        tags = Tags(
-            style=raw["style"],
-            values={str(name): tuple(values) for name, values in raw["values"].items()},
-            seen=tuple(tuple(row) for row in raw["seen"]),
-        )
-        if lacking := set(tags.tokens()) - set(loaded.tokenizer.get_vocab()):
-            raise ValueError(f"its tokenizer has no token {min(lacking)!r:.80}")
-    except (AttributeError, BundleError, KeyError, SettingError, TypeError, ValueError) as error:
+        tags = read_tags(read_object(path).get("tags"))
+        ids_of_tags(loaded.tokenizer, loaded.token_map, tags)
+    except ValueError as error:  # BundleError and SettingError are kinds of it
         raise UnknownModel(f"{path}: its tags cannot be used: {in_words(error)}") from None
+    if tags.values and tags.style != loaded.tag_style:
+        raise UnknownModel(
+            f"{path}: its tags are of style {tags.style!r}; a {loaded.family.model_type} like this "
+            f"takes {loaded.tag_style!r}"
+        )
     return dataclasses.replace(loaded, own_tags=tags)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     EsmConfig,
     EsmForMaskedLM,
@@ -81,7 +82,7 @@ def fresh(
         torch.manual_seed(int(torch.randint(2**62, (), generator=rng)))
         try:
             model, tokenizer = _MAKERS[architecture](sizes)
-        except (TypeError, ValueError, ZeroDivisionError) as error:
+        except (StrictDataclassError, TypeError, ValueError, ZeroDivisionError) as error:
             raise SettingError(f"architecture {architecture!r}: {error}") from None
     return assemble(
         model,

@@ -10,10 +10,10 @@ import math
 from pathlib import Path
 from typing import Any, Final
 
-import transformers
-from transformers import AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 
 from hfbio.errors import BundleError, SettingError, UnknownModel
+from hfbio.models.base_files import in_words
 from hfbio.models.catalogue import FAMILIES, Family
 from hfbio.models.full_file import CONFIG, FULL_WEIGHTS, read_full
 from hfbio.models.load import LoadedBase, assemble
@@ -67,11 +67,12 @@ def load_standalone(
         AdapterMismatch: weights that do not fit config.json, or a tokenizer without the tags.
         UnknownModel: it predicts no better than a guess.
     """
-    config = _read_config(folder / CONFIG, FAMILIES[family])
+    fields = _read_config(folder / CONFIG, FAMILIES[family])
     try:
+        config = AutoConfig.for_model(family, **fields)
         like = shapes_alone(FAMILIES[family], config)
-    except (ValueError, RuntimeError, TypeError, ZeroDivisionError) as error:
-        raise BundleError(f"{folder / CONFIG} describes no model: {error!s:.200}") from None
+    except Exception as error:  # each config class of transformers has checks of its own
+        raise BundleError(f"{folder / CONFIG} describes no model: {in_words(error)}") from None
     model = read_full(folder / FULL_WEIGHTS, like, FAMILIES[family])
     tokenizer = _read_tokenizer(folder)
     try:
@@ -83,21 +84,22 @@ def load_standalone(
         raise BundleError(f"{folder}: {error}") from None
 
 
-def _read_config(path: Path, family: Family) -> PretrainedConfig:
+def _read_config(path: Path, family: Family) -> dict[str, Any]:
+    """The fields that hfbio knows, each in its range; all others are as transformers has them."""
     raw = read_object(path)
     if raw.get("model_type") != family.model_type:
         raise BundleError(
             f"{path}: model_type is {raw.get('model_type')!r:.80}, not {family.model_type!r}"
         )
     free = (*MAX_COUNTS, *_TOKEN_IDS, *_SHARES, *_FLAGS, *_CHOICES)
-    make = transformers.AutoConfig.for_model
-    require_defaults(path, raw, make(family.model_type).to_dict(), (*free, *_UNUSED))
+    defaults = AutoConfig.for_model(family.model_type).to_dict()
+    require_defaults(path, raw, defaults, (*free, *_UNUSED))
     fields = {name: raw[name] for name in free if raw.get(name) is not None}
     if odd := [name for name, value in fields.items() if not _in_range(name, value)]:
         raise BundleError(f"{path}: {odd[0]} is {fields[odd[0]]!r:.80}, which no such model has")
     if missing := sorted({"hidden_size", "num_hidden_layers", "vocab_size"} - set(fields)):
         raise BundleError(f"{path} does not say {missing[0]}")
-    return make(family.model_type, **fields)
+    return fields
 
 
 def _in_range(name: str, value: Any) -> bool:

@@ -8,6 +8,7 @@ import dataclasses
 from hfbio.errors import AdapterMismatch, SettingError
 from hfbio.models import rows
 from hfbio.models.load import LoadedBase
+from hfbio.models.tags_file import ids_of_tags
 from hfbio.tokens import Tags
 
 
@@ -77,18 +78,13 @@ def recognise_tags(loaded: LoadedBase, tags: Tags) -> LoadedBase:
     if not tokens:
         return loaded
     _require_style(loaded, tags)
-    rows = loaded.token_map.vocab_size
-    vocabulary = {token: i for token, i in loaded.tokenizer.get_vocab().items() if i < rows}
-    if lacking := sorted(set(tokens) - set(vocabulary)):
+    try:
+        tag_ids = ids_of_tags(loaded.tokenizer, loaded.token_map, tags)
+    except ValueError as error:
         raise AdapterMismatch(
-            f"{loaded.name}: its tokenizer has no token {lacking[0]!r:.80} for a tag; the model "
-            "was saved with other tags"
-        )
-    tag_ids = tuple(vocabulary[token] for token in tokens)
-    others = {loaded.token_map.start_id, loaded.token_map.stop_id, *loaded.token_map.residue_ids}
-    if len(set(tag_ids) - others) != len(tokens):
-        raise AdapterMismatch(f"{loaded.name}: its tokenizer gives a tag the id of another token")
-    return dataclasses.replace(loaded, tag_ids=tag_ids)
+            f"{loaded.name}: {error}; the model was saved with other tags"
+        ) from None
+    return dataclasses.replace(loaded, tag_ids=tuple(tag_ids))
 
 
 def _require_style(loaded: LoadedBase, tags: Tags) -> None:

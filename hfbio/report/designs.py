@@ -24,6 +24,7 @@ class Written:
     path: Path
     report_path: Path
     report: DesignReport
+    mean_guide_score: float | None = None  # of the kept designs
 
     def __str__(self) -> str:
         r = self.report
@@ -36,6 +37,8 @@ class Written:
                 f"novel {r.novel} of {r.kept}; median identity to the nearest reference chain "
                 f"{r.median_nearest_identity:.3f}"
             )
+        if self.mean_guide_score is not None:
+            lines.append(f"mean guide score of the {r.kept} kept {self.mean_guide_score:.4g}")
         lines += [f"  not valid: {n} x {fault}" for fault, n in r.faults.items()]
         return "\n".join([*lines, f"designs  {self.path}", f"account  {self.report_path}"])
 
@@ -66,12 +69,14 @@ def write_designs(designs: Designs, path: Path) -> Written:
             _write_csv(rows, partial)
         else:
             _write_parquet(rows, partial)
-    write_json(report_path, designs.report.to_dict())
-    return Written(path, report_path, designs.report)
+    score = designs.mean_guide_score
+    told = {} if score is None else {"mean_guide_score": score}
+    write_json(report_path, {**designs.report.to_dict(), **told})
+    return Written(path, report_path, designs.report, score)
 
 
 def _write_fasta(rows: list[dict[str, Any]], path: Path) -> None:
-    shown = ("locus", "valid", "nearest_identity")
+    shown = ("locus", "valid", "nearest_identity", "guide_score")
     with path.open("w", encoding="utf-8") as file:
         for row, end in product(rows, CHAIN_ENDS):
             if f"sequence_aa{end}" not in row:

@@ -7,16 +7,24 @@ from collections.abc import Mapping
 from typing import Any
 
 from hfbio.errors import SettingError
+from hfbio.sample.causal import Causal, CausalTemplate
+from hfbio.sample.contrast import Contrast
 from hfbio.sample.draw import draw
 from hfbio.sample.generate import generate
 from hfbio.sample.germline_walk import GermlineWalk
-from hfbio.sample.request import Reach, Request, templates
+from hfbio.sample.guide import Guide
+from hfbio.sample.reach import Reach
+from hfbio.sample.request import Request, causal_template, templates
 from hfbio.sample.state import Sampler, State, Template, begin
 from hfbio.sample.unmask import Unmask
 
 __all__ = [
     "SAMPLERS",
+    "Causal",
+    "CausalTemplate",
+    "Contrast",
     "GermlineWalk",
+    "Guide",
     "NamedSampler",
     "Reach",
     "Request",
@@ -26,15 +34,20 @@ __all__ = [
     "Unmask",
     "begin",
     "build",
+    "causal_template",
     "draw",
     "generate",
     "templates",
 ]
 
-NamedSampler = Unmask | GermlineWalk
+NamedSampler = Unmask | GermlineWalk | Causal
 """A sampler that a recipe can name."""
 
-SAMPLERS: dict[str, type[NamedSampler]] = {"unmask": Unmask, "germline_walk": GermlineWalk}
+SAMPLERS: dict[str, type[NamedSampler]] = {
+    "unmask": Unmask,
+    "germline_walk": GermlineWalk,
+    "causal": Causal,
+}
 
 
 def build(settings: Mapping[str, Any]) -> NamedSampler:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, replace
+from itertools import groupby
 
 import torch
 
 from hfbio.alphabet import CHAIN_BREAK, RESIDUES
-from hfbio.bundle import chain_lengths
 from hfbio.errors import SettingError
+from hfbio.sample.causal import CausalTemplate
+from hfbio.sample.reach import OPEN, Reach, pair_lengths, require_length, single_lengths
 from hfbio.sample.state import Template
-from hfbio.tokens import WILDCARD, TokenMap
-
-OPEN: Final = "_"
-"""Marks a residue to design in a scaffold."""
+from hfbio.tokens import TokenMap
 
 
 @dataclass(frozen=True)
@@ -23,9 +22,14 @@ class Request:
     """What to generate.
 
     ``length`` is a number of residues or an inclusive range; ``None`` draws it as the training
-    chains with the same tags have it. A ``scaffold`` fixes the length: its letters stay, each
-    ``_`` is designed. Of a model of pairs both chains are drawn together, as long as those of a
-    training pair, and a scaffold is ``HEAVY:LIGHT``.
+    chains with the same tags have it. A causal model ends its chains itself, within the range. A
+    ``scaffold`` fixes the length: its letters stay, each ``_`` is designed. So does a ``germline``,
+    which the sampler ``germline_walk`` starts from; ``_`` stands where it has no residue. Of a
+    model of pairs both chains are drawn together, as long as those of a training pair, and
+    scaffold and germline are ``HEAVY:LIGHT``.
+
+    ``guidance`` strengthens the conditions, ``contrast`` what training has added to the base: 1
+    changes nothing, more goes beyond (see `hfbio.sample.contrast.Contrast`).
     """
 
     num: int = 32
@@ -34,7 +38,10 @@ class Request:
     length: int | tuple[int, int] | None = None
     scaffold: str | None = None
     keep: str = "valid"  # "valid": valid and distinct designs; "all": every draw
-    block_size: int = 16  # designs per network pass
+    block_size: int = 16  # rows per network pass
+    germline: str | None = None
+    guidance: float | None = None  # >= 0; weight of the conditions against the same tags left open
+    contrast: float | None = None  # >= 0; weight of the tuned model against its base
 
     def __post_init__(self) -> None:
         if self.num < 1:
@@ -47,28 +54,14 @@ class Request:
             raise SettingError(f"block_size must be >= 1, got {self.block_size}")
         if self.scaffold is not None and self.length is not None:
             raise SettingError("a scaffold fixes the length; give one of the two")
-
-
-@dataclass(frozen=True)
-class Reach:
-    """What a model can be asked for."""
-
-    name: str  # for messages
-    tokens: TokenMap
-    max_residues: int
-    lengths: Mapping[str, Mapping[str, int]] | None  # as in hfbio.json; None where not known
-
-    @property
-    def paired(self) -> bool:
-        """Trained on pairs, as the lengths tell: it writes a heavy and a light chain at once."""
-        return any(CHAIN_BREAK in key for counts in (self.lengths or {}).values() for key in counts)
-
-    @property
-    def longest(self) -> int:
-        """Residues of the longest chain, or of the longest pair without what stands between."""
-        if not self.paired:
-            return self.max_residues
-        return self.max_residues - len(self.tokens.require_between_chains())
+        if self.germline is not None and self.length is not None:
+            raise SettingError("a germline fixes the length; give one of the two")
+        for name in ("guidance", "contrast"):
+            weight = getattr(self, name)
+            if weight is not None and not 0 <= weight < math.inf:
+                raise SettingError(f"{name} must be >= 0 and finite, got {weight}")
+        if self.guidance is not None and self.contrast is not None:
+            raise SettingError("guidance and contrast are two second passes; give one of the two")
 
 
 def templates(
@@ -83,16 +76,22 @@ def templates(
         conditions: every tag field -> value or ``*``, as ``Tags.choose`` gives them.
 
     Raises:
-        SettingError: a scaffold with other letters or of another number of chains, a chain longer
-            than the model reads, no length where none is known, or one length for a pair.
+        SettingError: a scaffold or germline with other letters or of another number of chains, or
+            of different lengths; a chain longer than the model reads; no length where none is
+            known, or one length for a pair.
     """
-    if request.scaffold is not None:
-        fixed = _scaffold(request.scaffold, prefix, reach)
+    scaffold, germline = request.scaffold, request.germline
+    if scaffold is None and germline is not None:
+        scaffold = CHAIN_BREAK.join(OPEN * len(chain) for chain in _germlines(germline, reach))
+    if scaffold is not None:
+        fixed = _scaffold(scaffold, prefix, reach)
+        if germline is not None:
+            fixed = replace(fixed, germline=_germline(germline, scaffold, reach))
         return lambda index, rng: fixed
     if reach.paired:
-        lengths, weights = _pair_lengths(request.length, reach, conditions)
+        lengths, weights = pair_lengths(request.length, reach, conditions)
     else:
-        single, weights = _lengths(request.length, reach, conditions)
+        single, weights = single_lengths(request.length, reach, conditions)
         lengths = [(n,) for n in single]
 
     def template(index: int, rng: torch.Generator) -> Template:
@@ -102,21 +101,95 @@ def templates(
     return template
 
 
-def _scaffold(scaffold: str, prefix: tuple[int, ...], reach: Reach) -> Template:
-    chains = scaffold.split(CHAIN_BREAK) if reach.paired else [scaffold]
-    if reach.paired and (len(chains) != 2 or not all(chains)):
+def causal_template(
+    request: Request, prefix: tuple[int, ...], reach: Reach, conditions: Mapping[str, str]
+) -> CausalTemplate:
+    """How every design of a causal model starts.
+
+    A model that has learnt to fill gaps sees a scaffold as a whole, and fills each run of ``_``
+    with as many residues. Another writes the chain and is made to write the scaffold's letters
+    where they stand: it sees those before a residue alone.
+
+    Without a scaffold the chain ends where the model ends it: within ``length`` if that is given,
+    else between the shortest and the longest training chain with these tags, and where those are
+    not known, anywhere up to what the model reads. So do both chains of a pair, the first one
+    where the model writes the separator.
+
+    Args:
+        request: what to generate.
+        prefix: ids of start token and condition tags, as for a chain that is read forward.
+        reach: what the model can be asked for.
+        conditions: every tag field -> value or ``*``, as ``Tags.choose`` gives them.
+
+    Raises:
+        SettingError: a scaffold with other letters, a chain longer than the model reads, or a pair
+            without a scaffold from a model that writes no single token between its chains.
+    """
+    if reach.reverse:
+        prefix = turned(prefix, reach.tokens)
+    if request.scaffold is None:
+        if request.length is None and reach.lengths is None:
+            return CausalTemplate(prefix, ((1, reach.max_residues),), reverse=reach.reverse)
+        if reach.paired:
+            return _causal_pair(request.length, prefix, reach, conditions)
+        lengths, _ = single_lengths(request.length, reach, conditions)
+        return CausalTemplate(prefix, ((lengths[0], lengths[-1]),), reverse=reach.reverse)
+    made = _scaffold(request.scaffold, prefix, reach)
+    if reach.infills and made.free.any() and not made.free.all():
+        return _gaps(request.scaffold, prefix, reach)
+    n = len(made.free)
+    forced = made.residue_ids.masked_fill(made.free, -1)
+    forced = forced.flip(0) if reach.reverse else forced
+    return CausalTemplate(prefix, ((n, n),), forced=forced, reverse=reach.reverse)
+
+
+def _causal_pair(
+    asked: int | tuple[int, int] | None,
+    prefix: tuple[int, ...],
+    reach: Reach,
+    conditions: Mapping[str, str],
+) -> CausalTemplate:
+    between = reach.tokens.require_between_chains()
+    if len(between) != 1:
         raise SettingError(
-            f"{reach.name} writes pairs; give the scaffold as HEAVY{CHAIN_BREAK}LIGHT, with "
-            f"{OPEN!r} at each residue to design; got {scaffold!r:.80}"
+            f"{reach.name} writes the light chain right behind the heavy one, so that nothing "
+            f"tells where one ends; give a scaffold HEAVY{CHAIN_BREAK}LIGHT"
         )
-    for chain in chains:
-        for at, letter in enumerate(chain):
-            if letter not in RESIDUES and letter != OPEN:
-                raise SettingError(
-                    f"scaffold: {letter!r} at residue {at} is neither one of {RESIDUES} "
-                    f"nor {OPEN!r}, which marks a residue to design"
-                )
-    _require_length(sum(map(len, chains)), reach)
+    pairs, _ = pair_lengths(asked, reach, conditions)
+    spans = [(min(n), max(n)) for n in zip(*pairs)]
+    if reach.reverse:  # from the end of the light chain on
+        spans.reverse()
+    return CausalTemplate(prefix, tuple(spans), reverse=reach.reverse, between=between[0])
+
+
+def turned(prefix: tuple[int, ...], tokens: TokenMap) -> tuple[int, ...]:
+    """The prefix of a chain that is written from its end: the stop token, then the tags."""
+    return (tokens.stop_id, *prefix[1:])
+
+
+def _gaps(scaffold: str, prefix: tuple[int, ...], reach: Reach) -> CausalTemplate:
+    """The scaffold with a mask token for each run of ``_``, and the separator behind it."""
+    tokens = reach.tokens
+    body: list[int] = []
+    spans = []
+    for is_gap, letters in groupby(scaffold, key=lambda letter: letter == OPEN):
+        run = "".join(letters)
+        if is_gap:
+            body.append(tokens.require_mask())
+            spans.append((len(run), len(run)))
+        else:
+            heavy, pair, light = run.partition(CHAIN_BREAK)
+            body += tokens.encode(heavy).tolist()
+            body += tokens.require_between_chains() if pair else ()
+            body += tokens.encode(light).tolist()
+    # Beside its residues the network reads a mask and a separator for each gap.
+    require_length(len(scaffold.replace(CHAIN_BREAK, "")) + 2 * len(spans), reach)
+    return CausalTemplate(prefix, tuple(spans), body=(*body, tokens.require_separator()))
+
+
+def _scaffold(scaffold: str, prefix: tuple[int, ...], reach: Reach) -> Template:
+    chains = _chains("scaffold", scaffold, "which marks a residue to design", reach)
+    require_length(sum(map(len, chains)), reach)
     return _joined(prefix, chains, reach)
 
 
@@ -132,59 +205,40 @@ def _joined(prefix: tuple[int, ...], chains: Sequence[str], reach: Reach) -> Tem
     return Template(prefix, torch.cat(ids), torch.cat(free))
 
 
-def _lengths(
-    asked: int | tuple[int, int] | None, reach: Reach, conditions: Mapping[str, str]
-) -> tuple[list[int], torch.Tensor]:
-    """Lengths to draw from and their weights."""
-    if asked is not None:
-        low, high = (asked, asked) if isinstance(asked, int) else asked
-        if not 1 <= low <= high:
-            raise SettingError(f"length must be 1 or more, low before high; got {asked}")
-        _require_length(high, reach)
-        return list(range(low, high + 1)), torch.ones(high + 1 - low)
-    if reach.lengths is None:
+def _germline(germline: str, scaffold: str, reach: Reach) -> torch.Tensor:
+    """``(n,)`` residue ids, -1 where there is none and at what stands between two chains."""
+    chains = _germlines(germline, reach)
+    for chain, other in zip(chains, scaffold.split(CHAIN_BREAK)):
+        if len(chain) != len(other):
+            raise SettingError(
+                f"the germline has {len(chain)} places and the scaffold {len(other)}; write the "
+                f"two in the same length, {OPEN!r} where there is no germline residue"
+            )
+    made = _joined((), chains, reach)
+    return made.residue_ids.masked_fill(made.free | ~_are_residues(made.residue_ids, reach), -1)
+
+
+def _germlines(germline: str, reach: Reach) -> list[str]:
+    return _chains("germline", germline, "which stands where there is none", reach)
+
+
+def _are_residues(ids: torch.Tensor, reach: Reach) -> torch.Tensor:
+    return torch.isin(ids, torch.tensor(reach.tokens.residue_ids))
+
+
+def _chains(name: str, text: str, meaning: str, reach: Reach) -> list[str]:
+    """The one chain, or the two of a pair, that ``text`` spells."""
+    chains = text.split(CHAIN_BREAK) if reach.paired else [text]
+    if reach.paired and (len(chains) != 2 or not all(chains)):
         raise SettingError(
-            f"{reach.name} was not fine-tuned with hfbio, so no chain lengths are known; "
-            "give a length"
+            f"{reach.name} writes pairs; give the {name} as HEAVY{CHAIN_BREAK}LIGHT, with "
+            f"{OPEN!r}, {meaning}; got {text!r:.80}"
         )
-    counts = _counts(reach.lengths, conditions)
-    ordered = sorted(n for (n,) in counts)
-    _require_length(ordered[-1], reach)
-    return ordered, torch.tensor([counts[n,] for n in ordered], dtype=torch.float32)
-
-
-def _pair_lengths(
-    asked: int | tuple[int, int] | None, reach: Reach, conditions: Mapping[str, str]
-) -> tuple[list[tuple[int, ...]], torch.Tensor]:
-    """Lengths of heavy and light chain to draw from together, and their weights."""
-    if asked is not None:
-        raise SettingError(
-            f"{reach.name} writes pairs, and a pair has two lengths; leave length out, or give a "
-            f"scaffold of as many {OPEN!r}, HEAVY{CHAIN_BREAK}LIGHT"
-        )
-    counts = _counts(reach.lengths or {}, conditions)
-    ordered = sorted(counts)
-    _require_length(max(map(sum, ordered)), reach)
-    return ordered, torch.tensor([counts[pair] for pair in ordered], dtype=torch.float32)
-
-
-def _counts(
-    lengths: Mapping[str, Mapping[str, int]], conditions: Mapping[str, str]
-) -> dict[tuple[int, ...], int]:
-    """How often training saw which residues per chain under these conditions."""
-    wanted = tuple(conditions.values())
-    counts: dict[tuple[int, ...], int] = {}
-    for row, histogram in lengths.items():
-        values = row.split("|") if row else []
-        if all(want in (WILDCARD, have) for want, have in zip(wanted, values)):
-            for key, count in histogram.items():
-                n = chain_lengths(key)
-                counts[n] = counts.get(n, 0) + count
-    return counts
-
-
-def _require_length(n_residues: int, reach: Reach) -> None:
-    if n_residues > reach.longest:
-        raise SettingError(
-            f"{n_residues} residues asked; {reach.name} reads at most {reach.longest}"
-        )
+    for chain in chains:
+        for at, letter in enumerate(chain):
+            if letter not in RESIDUES and letter != OPEN:
+                raise SettingError(
+                    f"{name}: {letter!r} at residue {at} is neither one of {RESIDUES} "
+                    f"nor {OPEN!r}, {meaning}"
+                )
+    return chains

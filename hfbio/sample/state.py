@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from dataclasses import dataclass, fields, replace
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from hfbio.data.encode import pad
 from hfbio.tokens import TokenMap
+
+
+class Rules(Protocol):
+    """What may not be drawn."""
+
+    def allowed(self, residues: Sequence[int], at: int) -> Tensor:
+        """The residues that may stand at ``at``, as ``(20,)`` bool in the order of the alphabet.
+
+        Args:
+            residues: the whole chain as indices into `alphabet.RESIDUES`; -1 where nothing is
+                decided.
+            at: a place in ``residues``; what stands there does not matter.
+        """
+        ...
 
 
 @dataclass(frozen=True)
@@ -27,6 +41,15 @@ class Template:
     free: Tensor  # (n,) bool
     germline: Tensor | None = None  # (n,) int64 residue ids, -1 where there is none; all -1 if None
 
+    def written(self, row: Tensor, tokens: TokenMap) -> Tensor:
+        """``(n,)`` residue ids of a ``(L,)`` row that started from this template."""
+        start = len(self.prefix)
+        return row[start : start + len(self.residue_ids)]
+
+    def chain(self, written: Tensor, tokens: TokenMap) -> Tensor:
+        """The chain that ``written`` belongs to: itself."""
+        return written
+
 
 @dataclass(frozen=True)
 class State:
@@ -39,6 +62,7 @@ class State:
     rngs: tuple[torch.Generator, ...]  # one per row, so that a row never depends on its block
     step: int = 0
     due: Tensor | None = None  # (B, L) int64; when each residue is decided, if that is settled
+    rules: Rules | None = None  # what may not be drawn
 
     def decide(self, chosen: Tensor, drawn: Tensor, due: Tensor | None) -> State:
         """One step on: ``drawn`` stands at the ``(B, L)`` ``chosen`` positions, for good."""
@@ -49,6 +73,11 @@ class State:
             step=self.step + 1,
             due=due,
         )
+
+    def take(self, rows: Tensor) -> State:
+        """The block with the sequences ``rows``, ``(B,)`` int64; each place keeps its generator."""
+        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: v[rows] for k, v in values.items() if isinstance(v, Tensor)})
 
     def uniform(self) -> Tensor:
         """``(B, L)`` float32 in [0, 1): every row from its own generator, 0 at its padding.
@@ -63,6 +92,18 @@ class State:
 class Sampler(Protocol):
     """A way to decide the open positions, as a frozen dataclass that never sees a model."""
 
+    causal: ClassVar[bool]  # for models that see what stands before a position alone
+
+    def begin(
+        self,
+        templates: Sequence[Template],
+        rngs: Sequence[torch.Generator],
+        tokens: TokenMap,
+        rules: Rules | None = None,
+    ) -> State:
+        """What the network is shown first."""
+        ...
+
     def step(self, state: State, logits: Tensor, tokens: TokenMap) -> State:
         """Decide some open positions from ``(B, L, V)`` logits; frozen ones never change."""
         ...
@@ -73,7 +114,10 @@ class Sampler(Protocol):
 
 
 def begin(
-    templates: Sequence[Template], rngs: Sequence[torch.Generator], tokens: TokenMap
+    templates: Sequence[Template],
+    rngs: Sequence[torch.Generator],
+    tokens: TokenMap,
+    rules: Rules | None = None,
 ) -> State:
     """Lay out a block: prefix, residues with germline or mask where free, stop token, padding."""
     rows, opens, germlines = [], [], []
@@ -95,4 +139,5 @@ def begin(
         attention_mask=pad([torch.ones_like(row) for row in rows], 0),
         germline=pad(germlines, -1),
         rngs=tuple(rngs),
+        rules=rules,
     )

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from hfbio.errors import SettingError
 from hfbio.sample.draw import draw
-from hfbio.sample.state import State
+from hfbio.sample.state import Rules, State, Template, begin
 from hfbio.tokens import TokenMap
 
 
@@ -29,6 +30,8 @@ class Unmask:
     MaskGIT, section 3.2, with entropy for confidence and a linear schedule).
     """
 
+    causal: ClassVar[bool] = False
+
     kind: Literal["unmask"] = "unmask"
     order: Literal["ancestral", "entropy"] = "ancestral"
     steps: int = 32  # network passes, >= 1; more steps let residues see more of each other
@@ -39,6 +42,20 @@ class Unmask:
         if self.order not in ("ancestral", "entropy"):
             raise SettingError(f"order must be 'ancestral' or 'entropy', got {self.order!r}")
         check_settings(self.steps, self.temperature, self.top_p)
+
+    def passes(self, n_residues: int) -> int:
+        """The most network passes that designs of ``n_residues`` can take."""
+        return self.steps
+
+    def begin(
+        self,
+        templates: Sequence[Template],
+        rngs: Sequence[torch.Generator],
+        tokens: TokenMap,
+        rules: Rules | None = None,
+    ) -> State:
+        """Masks at every free residue; see `state.begin`."""
+        return begin(templates, rngs, tokens, rules)
 
     def step(self, state: State, logits: Tensor, tokens: TokenMap) -> State:
         """Decide some open positions; the rest of ``ids`` is returned as it was.

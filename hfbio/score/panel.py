@@ -36,6 +36,7 @@ class Design:
     duplicate_of: int | None = None  # index of the first equal design
     nearest_identity: float | None = None  # to the reference chains of its locus, in [0, 1];
     # of a pair that of the chain less alike
+    guide_score: float | None = None  # what the guide says of it; None without one
 
     @property
     def sequence_id(self) -> str:
@@ -66,6 +67,7 @@ class Design:
             "fault": self.fault,
             "duplicate_of": "" if self.duplicate_of is None else self.duplicate_of,
             "nearest_identity": "" if self.nearest_identity is None else self.nearest_identity,
+            **({} if self.guide_score is None else {"guide_score": self.guide_score}),
         }
 
 

@@ -19,8 +19,9 @@ import yaml
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.trainer_utils import HubStrategy
 
-from hfbio.bundle import LAYOUTS, TAG_FIELDS, public_settings
+from hfbio.bundle import LAYOUTS, public_settings
 from hfbio.errors import SettingError
+from hfbio.models.tags_file import TAG_FIELDS
 
 _NO_TOKEN = (
     "hub_token must not be set: every user of this machine can read a command line, and recipes "
