@@ -10,6 +10,7 @@ from runs import flags, make_split, metrics
 import hfbio
 from hfbio.alphabet import RESIDUES
 from hfbio.bundle import read_manifest
+from hfbio.card import write_card
 from hfbio.data import import_table, split_table
 from hfbio.errors import BundleError, DataError, SettingError
 from hfbio.report import write_report
@@ -110,6 +111,19 @@ def test_a_report_of_pairs_speaks_of_pairs(tuned):
     told = write_report(done.metrics, done.folder)
     assert f"{done.metrics['chains']} held-out pairs" in str(told)
     assert f"{done.metrics['chains']} pairs in" in told.page.read_text()
+
+
+def test_a_card_of_pairs_speaks_of_pairs_and_of_both_loci(tuned, tmp_path):
+    done, _ = tuned
+    folder = edited(done.folder, tmp_path / "card")
+    write_card(folder, "user/pairs", example=None)
+    page = " ".join((folder / "README.md").read_text().split())
+    n_train, n_test = read_manifest(folder).data["train"], done.metrics["chains"]
+    assert f"fine-tuned with hfbio on {n_train} antibody pairs from" in page
+    assert "writes new antibody pairs (IGH, IGK and IGL)" in page
+    assert f"Nats per hidden residue on {n_test} pairs" in page
+    assert "Pairs alone." in page
+    assert "One chain at a time." not in page
 
 
 @pytest.mark.parametrize("objective", ["clm", "infill"])
