@@ -1,8 +1,9 @@
-"""Names of licences as the Hub spells them, and which of them forbid commerce. No legal advice."""
+"""Names of licences as the Hub spells them; what is known of some sources. No legal advice."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Final
 
 UNKNOWN: Final = "unknown"
@@ -47,3 +48,41 @@ def is_non_commercial(text: str) -> bool:
     """Whether a licence forbids commercial use; of several to choose from (SPDX ``OR``), all do."""
     choices = re.split(r"\s+or\s+", text, flags=re.IGNORECASE)
     return all(_NON_COMMERCIAL.search(identifier(choice)) for choice in choices)
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What is known of a source that hfbio itself names; of others the user knows."""
+
+    licence: str  # in short
+    words: str  # whole sentences
+    url: str  # where its owner says so
+
+
+# Read in November 2026. GenAIRR 2.3.1: licence GPL-3.0-or-later in its metadata; its README says
+# that its reference sets come from IMGT and OGRDB, and gives no licence for them. hfbio takes those
+# of IMGT alone (hfbio.data.genairr). IMGT: "Conditions of use and license" of the page below.
+_GERMLINE: Final = Terms(
+    licence="germline genes: IMGT, CC BY-NC-ND 4.0 for academic use",
+    words=(
+        "Simulated chains are rearranged by GenAIRR (GPL-3.0-or-later) from its copies of IMGT's "
+        "germline genes, for which GenAIRR states no licence of its own. IMGT gives its data to "
+        "academic users and not-for-profit organisations under CC BY-NC-ND 4.0; any other use, "
+        "by the private sector, needs an arrangement with the CNRS. Whether that reaches a model "
+        "of simulated chains, hfbio does not judge."
+    ),
+    url="https://www.imgt.org/about/termsofuse.php",
+)
+_UNIPROT: Final = Terms(
+    licence="CC BY 4.0",
+    words="Human proteins are those of UniProtKB/Swiss-Prot, under CC BY 4.0, as promb carries "
+    "them.",
+    url="https://www.uniprot.org/help/license",
+)
+
+
+def terms_of(source: str) -> Terms | None:
+    """The terms of a source by its name in hfbio.json; ``None`` if hfbio does not know them."""
+    if source.startswith("simulate:"):
+        return _GERMLINE
+    return _UNIPROT if source == "proteins:example:HumanSwissProt" else None

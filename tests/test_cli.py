@@ -14,7 +14,15 @@ from hfbio.data import import_table
 from hfbio.models.catalogue import BASES
 
 COMMANDS = [[], ["data"], ["data", "import"], ["data", "split"], ["finetune"], ["evaluate"]]
-COMMANDS += [["sample"], ["score"], ["embed"], ["models"], ["data", "simulate"], ["push"]]
+COMMANDS += [
+    ["sample"],
+    ["optimize"],
+    ["score"],
+    ["embed"],
+    ["models"],
+    ["data", "simulate"],
+    ["push"],
+]
 COMMANDS += [["space"], ["space", "create"], ["space", "launch"]]
 SAMPLE = ["sample", "sapiens-vh", "--output", "out.fasta", "--num", "1", "--steps", "1"]
 
@@ -105,6 +113,15 @@ FAULTS = [
     ([*SAMPLE, "--num", "0"], "num must be >= 1"),
     ([*SAMPLE, "--keep", "best"], "keep must be"),
     ([*SAMPLE, "--scaffold", "A_", "--length", "2"], "a scaffold fixes the length"),
+    ([*SAMPLE, "--germline", "A_", "--length", "2"], "a germline fixes the length"),
+    ([*SAMPLE, "--guidance", "2", "--contrast", "2"], "give one of the two"),
+    ([*SAMPLE, "--guide", "scores"], "--guide must be module:function"),
+    ([*SAMPLE, "--guide", "a-b:c"], "--guide must be module:function"),
+    ([*SAMPLE, "--guide", "no_such.module:f"], "there is no module 'no_such.module'"),
+    ([*SAMPLE, "--guide", "json:pi"], "has no function 'pi'"),
+    ([*SAMPLE, "--guide", "math:pi"], "math:pi is a float and cannot be called"),
+    ([*SAMPLE, "--guide", "math:cos", "--particles", "0"], "particles must be >= 1"),
+    ([*SAMPLE, "--guide", "math:cos", "--guide_weight", "-1"], "guide_weight must be >= 0"),
     (["sample", "sapiens-hv", "--output", "out.csv", "--length", "120"], "did you mean"),
     (["score", "sapiens-vh", "gone.fasta", "--output", "s.csv"], "gone.fasta"),
     (["score", "sapiens-vh", "given.fasta", "--output", "s.txt"], "written as .csv"),
@@ -134,6 +151,13 @@ def test_a_fault_is_told_in_one_line_and_leaves_nothing_behind(hfbio, tmp_path, 
         ([*SAMPLE, "--length", "120", "--top_p", "0"], "top_p must be"),
         ([*SAMPLE, "--length", "120", "--order", "left"], "order must be"),
         ([*SAMPLE, "--length", "120", "--device", "toaster"], "device 'toaster'"),
+        ([*SAMPLE, "--length", "120", "--sampler", "brew"], "'brew' is not one of"),
+        ([*SAMPLE, "--length", "120", "--sampler", "germline_walk"], "there is none; give the"),
+        ([*SAMPLE[:6], "--length", "120", "--sampler", "causal"], "does not serve sapiens-vh"),
+        ([*SAMPLE, "--germline", "EV_"], "is what the sampler germline_walk starts from"),
+        ([*SAMPLE, "--length", "120", "--guidance", "2"], "has learnt none"),
+        ([*SAMPLE, "--length", "120", "--contrast", "2"], "has no adapter"),
+        ([*SAMPLE, "--length", "9", "--guide", "builtins:len"], "must answer with a number for"),
     ],
 )
 def test_a_fault_that_shows_once_the_model_is_loaded_leaves_nothing_behind_either(
@@ -169,6 +193,31 @@ def test_sampling_twice_writes_the_same_file(hfbio, tmp_path):
     one = (tmp_path / "one.fasta").read_text()
     assert one.count(">design-") == 4
     assert one == (tmp_path / "two.fasta").read_text()
+
+
+def test_a_guide_of_the_current_folder_steers_and_its_scores_are_written(hfbio, tmp_path):
+    (tmp_path / "own_scores.py").write_text(
+        "def tryptophans(sequences):\n    return [s.count('W') for s in sequences]\n"
+    )
+    arguments = ["--num", "3", "--steps", "3", "--keep", "all", "--length", "118"]
+    arguments += ["--guide", "own_scores:tryptophans", "--guide_weight", 5, "--particles", 4]
+    code, out, _ = hfbio("sample", "sapiens-vh", "--output", "d.csv", *arguments)
+    assert code == 0
+    rows = list(csv.DictReader((tmp_path / "d.csv").open()))
+    scores = [float(row["guide_score"]) for row in rows]
+    assert scores == [row["sequence_aa"].count("W") for row in rows]
+    mean = sum(scores) / 3
+    assert f"mean guide score of the 3 kept {mean:.4g}" in out
+    assert json.loads((tmp_path / "d.report.json").read_text())["mean_guide_score"] == mean
+    code, out, _ = hfbio("sample", "sapiens-vh", "--output", "plain.csv", *arguments[:8])
+    assert "guide" not in out + (tmp_path / "plain.csv").read_text()
+
+
+def test_a_guide_whose_module_fails_is_named(hfbio, tmp_path):
+    (tmp_path / "broken_scores.py").write_text("import no_such_library\n")
+    code, _, err = hfbio(*SAMPLE, "--length", 120, "--guide", "broken_scores:f")
+    assert code == 2
+    assert "broken_scores cannot be imported: No module named 'no_such_library'" in err
 
 
 def test_a_shortfall_exits_with_1_and_writes_what_there_is(hfbio, tmp_path):

@@ -161,6 +161,7 @@ def nested(depth):
         ({"sampler": {"kind": "unmask", "steps": 2.5}}, "steps 2.5, not a int"),
         ({"sampler": {"kind": "unmask", "steps": True}}, "steps True"),
         ({"sampler": {"kind": "unmask", "steps": 10**9}}, "1,000,000,000 steps"),
+        ({"sampler": {"kind": "gibbs", "sweeps": 99_999}}, "steps, more than 100,000"),
         ({"sampler": {"kind": "unmask", "top_p": 0}}, "top_p must be in"),
         ({"sampler": {"kind": "unmask", "order": "up"}}, "order must be"),
         ({"sampler": {"kind": "unmask", "code": "x"}}, "no setting 'code'"),

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import pyarrow.parquet as pq
 import pytest
 from antibodies import CDRH3, HEAVY, KAPPA, heavy_with, random_cdr3s
+from bundles import new_model
 from toys import TOKENS, PositionModel, numbered
 
 from hfbio.data import Reject, import_table, split_table
@@ -174,7 +175,69 @@ def test_a_figure_is_svg_with_a_bar_for_each_contender_and_region(measured):
 def test_a_loss_figure_is_svg_with_and_without_evaluations():
     log = [{"step": k, "loss": 1 / k} for k in range(1, 5)]
     for rows in ([], log, [*log, {"step": 4, f"eval_nats_per_residue_at_{0.5:g}": 0.4}]):
-        assert ElementTree.fromstring(loss_figure(rows)).tag.endswith("svg")
+        assert ElementTree.fromstring(loss_figure({"training": {"log": rows}})).tag.endswith("svg")
+
+
+def test_a_validation_curve_is_named_by_what_was_asked():
+    log = [{"step": 1, "loss": 1.0}, {"step": 1, "eval_nats_per_residue_at_1": 0.4}]
+    for task, said in (("span", "each region from all others"), ("masked", "100% masked")):
+        figure = loss_figure({"task": task, "training": {"log": log}})
+        assert f"validation, {said}" in figure
+
+
+# --- what was asked ----------------------------------------------------------------------------
+
+ASKED = {
+    "next": "each residue after those before it",
+    "next_reverse": "each residue before those after it",
+    "span": "each region from all others",
+}
+
+
+@pytest.mark.parametrize("task", ASKED)
+def test_a_task_without_masks_is_called_by_its_name_and_never_masked(measured, tmp_path, task):
+    rows = [{**row, "masked": 1.0} for row in measured["held_out"] if row["masked"] == 0.5]
+    rows = [{k: v for k, v in row.items() if k not in ("base_calibrated", "model")} for row in rows]
+    metrics = {**measured, "task": task, "held_out": rows}
+    table = held_out_table(metrics)
+    page = page_of(metrics, tmp_path)
+    for text in (table, page.text, regions_figure(metrics, 1.0)):
+        assert ASKED[task] in text
+        assert "masked" not in text
+        assert "hidden" not in text
+    assert "nats per predicted residue" in table
+    assert "calibrated" not in page.text
+    head, columns, *_ = table.splitlines()
+    assert head == ASKED[task]
+    assert columns.split()[:2] == ["base", "tuned"]
+
+
+def test_metrics_of_earlier_versions_name_no_task_and_were_masked(measured, tmp_path):
+    old = {k: v for k, v in measured.items() if k != "task"}
+    assert held_out_table(old) == held_out_table(measured)
+    assert "15% masked" in held_out_table(old)
+    assert page_of(old, tmp_path / "a").text == page_of(measured, tmp_path / "b").text
+
+
+@pytest.mark.parametrize("architecture", ["llama", "esm"])
+def test_a_new_model_is_reported_beside_letters_and_counting(tmp_path, architecture):
+    metrics = new_model(tmp_path, architecture).metrics
+    written = write_report(metrics, tmp_path / "report")
+    page = Page(written.page.read_text(encoding="utf-8"))
+    assert "New model on held-out chains" in page.text
+    assert "trained from nothing" in page.text
+    for text in (page.text, written.table):
+        for name in ("tuned", "Base", "calibrated", "→"):
+            assert name not in text
+        for name, source in metrics["sources"].items():
+            assert name in text
+            for nats in (*source["nats_per_residue"].values(), source["unigram_nats"]):
+                assert f"{nats:.3f}" in text
+    assert " 75 %" in " ".join(page.text.split())
+    for row in metrics["held_out"]:
+        assert f"{row['model']['nats_per_residue']:.3f}" in page.text
+    asked = ASKED["span"] if architecture == "llama" else "15% masked"
+    assert asked in page.text
 
 
 # --- designs and scores ------------------------------------------------------------------------

@@ -10,10 +10,12 @@ from bundles import local_base, manifest_of
 from toys import TOKENS, numbered
 
 import hfbio
+from hfbio.alphabet import RESIDUES
 from hfbio.bundle import write_manifest
 from hfbio.data import import_table, load_table
 from hfbio.data.pairs import pair
 from hfbio.errors import DataError, SettingError
+from hfbio.model.optimize import Lead
 from hfbio.models import AdapterConfig, attach, for_objective, load_base
 from hfbio.report.designs import write_designs
 from hfbio.rng import generator
@@ -87,11 +89,35 @@ def test_a_scaffold_of_a_pair_keeps_its_letters_and_designs_the_others(model):
         ({"scaffold": f"{HEAVY}:D?Q"}, "scaffold: '\\?' at residue 1"),
         ({"scaffold": f"{'_' * 1000}:{'_' * 21}"}, "1021 residues asked; base reads at most 1020"),
         ({"length": 120}, "a pair has two lengths"),
+        ({"forbid": ("N[^P][ST]",)}, "looked for in single chains alone"),
     ],
 )
 def test_what_a_model_of_pairs_cannot_serve_it_refuses(model, settings, said):
     with pytest.raises(SettingError, match=said):
         sampled(model, **settings)
+
+
+def test_one_open_residue_of_a_pair_is_filled_in_every_way_once(model):
+    scaffold = f"{HEAVY[:104]}_{HEAVY[105:]}:{KAPPA}"
+    made = model.sample(Request(num=20, scaffold=scaffold))
+    filled = [design.sequence_aa[104] for design in made.drawn]
+    assert sorted(filled) == sorted(RESIDUES)
+    assert all(d.sequence_aa.replace(":", "")[105:] == (HEAVY + KAPPA)[105:] for d in made.drawn)
+
+
+def test_gaps_of_a_pair_may_have_other_lengths(model):
+    scaffold = f"{HEAVY[:100]}___{HEAVY[103:]}:{KAPPA[:90]}__{KAPPA[92:]}"
+    drawn = sampled(model, scaffold=scaffold, gaps=((1, 5), (2, 3)), num=24).drawn
+    lengths = {tuple(map(len, design.sequence_aa.split(":"))) for design in drawn}
+    assert {heavy - H for heavy, _ in lengths} == {-2, -1, 0, 1, 2}
+    assert {light - K for _, light in lengths} == {0, 1}
+
+
+def test_a_lead_and_a_chain_are_nothing_for_a_model_of_pairs(model):
+    with pytest.raises(SettingError, match="a lead is one chain"):
+        model.optimize(Lead(HEAVY))
+    with pytest.raises(SettingError, match="give the scaffold as HEAVY:LIGHT"):
+        model.infill(HEAVY, "cdr3")
 
 
 def test_a_germline_of_a_pair_stands_at_its_residues_and_nowhere_at_the_separator(model):

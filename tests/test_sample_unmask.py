@@ -292,19 +292,25 @@ def test_the_layout_of_a_block_is_prefix_residues_stop_and_padding():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"order": "left"}, "order must be"),
+        ({"order": "left"}, "order must be one of ancestral"),
         ({"steps": 0}, "steps must be"),
         ({"steps": "many"}, "sampler 'unmask'"),
         ({"temperature": -1}, "temperature must be"),
         ({"temperature": math.nan}, "temperature must be"),
         ({"temperature": math.inf}, "temperature must be"),
         ({"top_p": 0}, "top_p must be"),
-        ({"stepz": 3}, "no setting 'stepz'; it has: order, steps, temperature, top_p"),
+        ({"stepz": 3}, "no setting 'stepz'; it has: order, remask, steps, temperature, top_p"),
         ({"kind": "germline_walk", "steps": 0}, "steps must be"),
         ({"kind": "germline_walk", "temperature": math.nan}, "temperature must be"),
         ({"kind": "germline_walk", "top_p": 1.1}, "top_p must be"),
         ({"kind": "germline_walk", "order": "entropy"}, "it has: steps, temperature, top_p"),
-        ({"kind": "gibbs"}, "'gibbs' is not one of: causal, germline_walk, unmask"),
+        ({"remask": 1.5}, "remask must be in"),
+        ({"remask": math.nan}, "remask must be in"),
+        ({"remask": 0.5, "order": "entropy"}, "remask belongs to the order ancestral"),
+        ({"kind": "gibbs", "sweeps": 0}, "sweeps must be"),
+        ({"kind": "gibbs", "block": 0}, "block must be"),
+        ({"kind": "gibbs", "steps": 3}, "no setting 'steps'; it has: block, sweeps"),
+        ({"kind": "gobbs"}, "'gobbs' is not one of: causal, germline_walk, gibbs, unmask"),
     ],
 )
 def test_a_setting_out_of_range_is_named(settings, message):

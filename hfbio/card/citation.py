@@ -36,14 +36,16 @@ def cff(manifest: Manifest, repo_id: str) -> str:
     url = f"https://huggingface.co/{repo_id}"
     content = {
         "cff-version": "1.2.0",
-        "message": "If you use this model, please cite it, its base and hfbio.",
+        "message": "If you use this model, please cite it, its base and hfbio."
+        if manifest.has_base
+        else "If you use this model, please cite it and hfbio.",
         "type": "software",
         "title": title(manifest, repo_id),
         "authors": [{"name": repo_id.split("/")[0]}],
         "url": url,
         "license-url": f"{url}#licences",
         "references": [
-            _base_reference(manifest),
+            *([_base_reference(manifest)] if manifest.has_base else []),
             {
                 "type": "software",
                 "title": "hfbio",
@@ -57,7 +59,10 @@ def cff(manifest: Manifest, repo_id: str) -> str:
 
 def title(manifest: Manifest, repo_id: str) -> str:
     """``quickstart: sapiens-vh fine-tuned on antibodies``."""
-    return f"{repo_id.split('/')[1]}: {plain(manifest.base)} fine-tuned on antibodies"
+    name = repo_id.split("/")[1]
+    if not manifest.has_base:
+        return f"{name}: a language model of antibodies, trained from nothing"
+    return f"{name}: {plain(manifest.base)} fine-tuned on antibodies"
 
 
 def _base_reference(manifest: Manifest) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from hfbio.card.markdown import Escaped, interval, share, text
-from hfbio.report.text import cell_name
+from hfbio.report.task import masks
+from hfbio.report.text import cell_name, own_name
 
 _COUNTING: Final = ("position", "position_family")
 _SIMPLER: Final = {
@@ -32,8 +33,9 @@ class Findings:
 
 
 def find(metrics: Mapping[str, Any]) -> Findings:
-    """Compare the tuned model with base, calibrated base and counting, row by row."""
-    rows = metrics["held_out"]
+    """Compare the model with base, calibrated base and counting, row by row."""
+    own = own_name(metrics)
+    rows = [{**row, "tuned": row[own], "at": _at(metrics, row)} for row in metrics["held_out"]]
     gaps = [row for row in rows if "difference" in row]
     whole = [row for row in rows if row["region"] == row["status"] == "all"]
     return Findings(
@@ -68,8 +70,13 @@ def _by_cell(rows: Iterable[Row], show: Callable[[Row], str]) -> list[Escaped]:
     cells: dict[str, list[str]] = {}
     for row in rows:
         name = cell_name(row) + (" residues" if row["status"] != "all" else "")
-        cells.setdefault(name, []).append(f"{show(row)} at {share(row['masked'])}")
+        cells.setdefault(name, []).append(f"{show(row)}{row['at']}")
     return [Escaped(f"{text(name)} ({', '.join(shown)})") for name, shown in cells.items()]
+
+
+def _at(metrics: Mapping[str, Any], row: Row) -> str:
+    """At which share of masks, where there are several."""
+    return f" at {share(row['masked'])}" if masks(metrics) else ""
 
 
 def _holds_zero(row: Row) -> bool:
@@ -79,7 +86,7 @@ def _holds_zero(row: Row) -> bool:
 def _is_worse(row: Row) -> bool:
     if "difference" in row:
         return bool(row["difference"]["low"] > 0)
-    return _value(row, "tuned") > _value(row, "base")
+    return "base" in row and _value(row, "tuned") > _value(row, "base")
 
 
 def _beats(name: str, row: Row) -> bool:
@@ -96,7 +103,7 @@ def _is_mostly_confidence(row: Row) -> bool:
 
 def _calibration(row: Row) -> Escaped:
     calibrated, tuned = _nats(row, "base_calibrated"), _nats(row, "tuned")
-    return Escaped(f"{calibrated} against {tuned} at {share(row['masked'])}")
+    return Escaped(f"{calibrated} against {tuned}{row['at']}")
 
 
 def _interval(row: Row) -> str:

@@ -15,11 +15,11 @@ class Licences:
     ``card`` is what the repository declares. Where that is ``other``, ``card_name`` says what.
     """
 
-    base: str
+    base: str  # of a model without a base: of its weights
     data: str
     card: str
     card_name: str | None
-    non_commercial: tuple[str, ...]  # which of "base" and "data" may not be used commercially
+    non_commercial: tuple[str, ...]  # of "base" (or "weights") and "data": not for commerce
 
 
 def licences(manifest: Manifest, given: str | None = None) -> Licences:
@@ -27,7 +27,7 @@ def licences(manifest: Manifest, given: str | None = None) -> Licences:
 
     One licence for both is the repository's as well. Two different ones give ``other`` with a
     name that lists both, such as ``base-mit-data-agpl-3.0``. hfbio does not judge which governs
-    the weights.
+    the weights. A model that was trained from nothing has weights in place of a base.
 
     Args:
         manifest: of the bundle.
@@ -35,12 +35,17 @@ def licences(manifest: Manifest, given: str | None = None) -> Licences:
     """
     parts = {"base": manifest.base_license, "data": str(manifest.data.get("license") or "")}
     base, data = (identifier(text) for text in parts.values())
-    card = identifier(given) if given else base if base == data else f"base-{base}-data-{data}"
+    first = "base" if manifest.has_base else "weights"
+    card = identifier(given) if given else base if base == data else f"{first}-{base}-data-{data}"
     known = card in ON_HUB
     return Licences(
         base=base,
         data=data,
         card=card if known else OTHER,
         card_name=None if known else card,
-        non_commercial=tuple(name for name, text in parts.items() if is_non_commercial(text)),
+        non_commercial=tuple(
+            first if name == "base" else name
+            for name, text in parts.items()
+            if is_non_commercial(text)
+        ),
     )

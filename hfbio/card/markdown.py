@@ -69,6 +69,11 @@ def share(masked: float) -> Escaped:
     return Escaped(f"{100 * masked:g}{_NO_BREAK}%")
 
 
+def duration(seconds: float) -> str:
+    """``158 s``; from two hours on ``3.4 hours``."""
+    return f"{seconds:,.0f} s" if seconds < 7200 else f"{seconds / 3600:,.1f} hours"
+
+
 def environment() -> jinja2.Environment:
     """Templates of this room. Every value they print goes through `text`."""
     made = jinja2.Environment(
@@ -85,6 +90,7 @@ def environment() -> jinja2.Environment:
         "count": lambda n: f"{n:,}",
         "nats": lambda value: f"{value:.3f}",
         "percent": lambda part: Escaped(f"{100 * part:.1f}{_NO_BREAK}%"),
+        "duration": duration,
         "interval": interval,
         "share": share,
     }

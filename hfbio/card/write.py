@@ -4,24 +4,35 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from jinja2 import UndefinedError
 
 from hfbio.bundle import Manifest, read_manifest
+from hfbio.card.architecture import architecture
 from hfbio.card.citation import bibtex, cff
 from hfbio.card.details import combinations, settings
 from hfbio.card.example import Example, command, common_conditions
 from hfbio.card.findings import best_counting, find, listed
-from hfbio.card.front import front_matter, hub_dataset, loci, on_hub
+from hfbio.card.front import (
+    front_matter,
+    hub_datasets,
+    known_base,
+    loci,
+    on_hub,
+    sources,
+    task_type,
+)
 from hfbio.card.licences import Licences, licences
-from hfbio.card.markdown import Escaped, environment, fence
+from hfbio.card.markdown import Escaped, environment, fence, share
 from hfbio.card.plain_load import plain_load
 from hfbio.errors import BundleError
-from hfbio.models import catalogue
+from hfbio.licences import terms_of
 from hfbio.report.figures import loss_png, regions_png
-from hfbio.report.text import LABELS, cell_name, contenders
+from hfbio.report.task import masks, words
+from hfbio.report.text import LABELS, cell_name, contenders, own_name
 
 _SHOWN: Final = 0.5  # share of masks of the figure, where it was measured
 
@@ -61,9 +72,12 @@ def write_card(
         else:
             merged = (folder / "merged" / "config.json").is_file()
             context |= _about_use(manifest, repo_id, example, merged) | _about_metrics(metrics)
-            page = environment().get_template("card.md").render(**context)
+            if not manifest.has_base:
+                context["architecture"] = architecture(folder, manifest)
+            template = "card.md" if manifest.has_base else "new.md"
+            page = environment().get_template(template).render(**context)
             figures["regions.png"] = regions_png(metrics, _shown(metrics))
-            figures["loss.png"] = loss_png(metrics["training"]["log"])
+            figures["loss.png"] = loss_png(metrics)
         citation = cff(manifest, repo_id)
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, UndefinedError) as error:
         raise BundleError(
@@ -80,11 +94,12 @@ def write_card(
 def _about_run(manifest: Manifest, repo_id: str, licence: Licences) -> dict[str, Any]:
     rows = combinations(manifest)
     return {
-        "base": catalogue.find(manifest.base),
+        "base": known_base(manifest),
         "base_on_hub": on_hub(manifest),
+        "has_base": manifest.has_base,
         "bibtex": fence(bibtex(manifest, repo_id), "bibtex"),
         "combinations": rows,
-        "dataset": hub_dataset(manifest),
+        "dataset": next(iter(hub_datasets(manifest)), None) if manifest.has_base else None,
         "items": "pairs" if manifest.layout == "paired" else "chains",
         "licence": licence,
         "listed": listed,
@@ -93,7 +108,11 @@ def _about_run(manifest: Manifest, repo_id: str, licence: Licences) -> dict[str,
         "m": manifest,
         "paired": manifest.layout == "paired",
         "repo_id": repo_id,
+        "causal": task_type(manifest) == "text-generation",
         "settings": settings(manifest),
+        **_kinds(sources(manifest)),
+        "sources": {name: terms_of(name) for name in sources(manifest)},
+        "terms": _terms(sources(manifest)),
         "shortest": min(row.shortest for row in rows),
     }
 
@@ -113,7 +132,13 @@ def _about_use(
 
 def _about_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {
+        "at": partial(_at, metrics),
         "cell_name": cell_name,
+        "given": partial(_given, metrics),
+        "masks": masks(metrics),
+        "own": own_name(metrics),
+        "total_weight": sum(s["weight"] for s in metrics.get("sources", {}).values()),
+        "words": words(metrics),
         "counting": best_counting,
         "findings": find(metrics),
         "labels": LABELS,
@@ -122,6 +147,35 @@ def _about_metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
         "shares": _shares(metrics),
         "shown": _shown(metrics),
     }
+
+
+def _kinds(names: list[str]) -> dict[str, bool]:
+    """Which kinds of source there are, by how they are named."""
+    antibodies = [name for name in names if not name.startswith("proteins:")]
+    simulated = [name.startswith("simulate:") for name in antibodies]
+    return {
+        "has_proteins": len(antibodies) < len(names),
+        "simulated": any(simulated),
+        "all_simulated": all(simulated),
+    }
+
+
+def _terms(names: list[str]) -> list[Escaped]:
+    """What is known of the terms of the sources, a paragraph each, none twice."""
+    known = dict.fromkeys(terms for name in names if (terms := terms_of(name)))
+    # Our own words, longer than what a card prints of a value.
+    return [Escaped(f"{terms.words} ([terms]({terms.url}))") for terms in known]
+
+
+def _at(metrics: Mapping[str, Any], masked: float) -> Escaped:
+    """``15 %``, or what was asked where nothing was masked: the first cell of a row."""
+    return share(masked) if masks(metrics) else Escaped(words(metrics).asked)
+
+
+def _given(metrics: Mapping[str, Any], masked: float) -> Escaped:
+    """The beginning of a sentence that goes on ``, it predicts …``."""
+    told = words(metrics).given
+    return Escaped(f"With {share(masked)} {told}" if masks(metrics) else told)
 
 
 def _shares(metrics: Mapping[str, Any]) -> list[float]:

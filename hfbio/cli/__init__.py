@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from hfbio import __version__
-from hfbio.cli import data, design, hub, latent, learn, space
+from hfbio.cli import data, design, hub, latent, lead, learn, sampling, space
 from hfbio.errors import HfbioError, HubError, Shortfall
 
 app = typer.Typer(
@@ -30,8 +30,8 @@ for training in (learn.finetune, learn.pretrain):
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
         epilog="Any other --flag is a setting of the recipe or of transformers.TrainingArguments.",
     )(training)
-verbs = (learn.evaluate, design.sample, design.score, latent.embed, design.models, hub.push)
-for verb in verbs:
+designing = (sampling.sample, sampling.infill, lead.optimize)
+for verb in (learn.evaluate, *designing, design.score, latent.embed, design.models, hub.push):
     app.command()(verb)
 
 

@@ -26,7 +26,10 @@ class Fingerprint:
 
 
 def fingerprint(model: AntibodyModel) -> Fingerprint:
-    """Five designs of seed 0, and logits with every third of their residues masked."""
+    """Five designs of seed 0, and logits with every third of their residues masked.
+
+    A causal model reads them as they are: each logit tells of the next residue then.
+    """
     drawn = model.sample(Request(num=N_SEQUENCES, seed=0, keep="all")).drawn
     sequences = tuple(design.sequence_aa for design in drawn)
     return Fingerprint(sequences, tuple(_logits(model, sequence) for sequence in sequences))
@@ -73,7 +76,8 @@ def _logits(model: AntibodyModel, sequence: str) -> Tensor:
     tokens = model.base.token_map
     prefix = model.prompt.ids(model.tags.choose({}))
     residues = tokens.encode(sequence)
-    residues[::3] = tokens.require_mask()
+    if not model.base.family.causal:
+        residues[::3] = tokens.require_mask()
     ids = torch.tensor(
         [[*prefix, *residues.tolist(), tokens.stop_id]],
         device=next(model.model.parameters()).device,

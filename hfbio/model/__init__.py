@@ -2,6 +2,7 @@
 
 from hfbio.model.antibody import AntibodyModel
 from hfbio.model.loading import load
+from hfbio.model.optimize import Improved, Lead, Optimized
 from hfbio.model.sampling import Designs
 
-__all__ = ["AntibodyModel", "Designs", "load"]
+__all__ = ["AntibodyModel", "Designs", "Improved", "Lead", "Optimized", "load"]

@@ -14,15 +14,17 @@ from hfbio.data import Fault, Reject
 from hfbio.data.encode import encode, encode_described
 from hfbio.data.groups import clone_groups
 from hfbio.data.pairs import pair
-from hfbio.errors import DataError, SequenceError
+from hfbio.errors import DataError, SequenceError, SettingError
 from hfbio.model import sampling
+from hfbio.model.infill import infill_request
+from hfbio.model.optimize import Lead, Optimized, optimize
 from hfbio.model.sampling import Designs
 from hfbio.models import LoadedBase
 from hfbio.record import REGIONS, Antibody, AntibodyRecord
 from hfbio.sample import GermlineWalk, Guide, NamedSampler, Request, Unmask, build
 from hfbio.score.assess import Contender, Task, measure_baselines, measure_model, task_of
 from hfbio.score.embed import mean_states, residues_of
-from hfbio.score.likelihood import mean_by_region, pseudo_nats
+from hfbio.score.likelihood import Likelihood, likelihood_of, mean_by_region, residue_nats
 from hfbio.score.summary import summarise
 
 
@@ -112,6 +114,33 @@ class AntibodyModel:
             watch=watch,
         )
 
+    def infill(
+        self, sequence: str, regions: str, lengths: Sequence[tuple[int, int]] = (), **settings: Any
+    ) -> Designs:
+        """Redesign regions of a chain: `infill_request`, then `sample`.
+
+        Args:
+            sequence: one variable domain.
+            regions: such as ``cdr3`` or ``cdr1,26-33``.
+            lengths: shortest and longest filling of each gap; as long as before if empty.
+            **settings: ``request`` for `infill_request`, the rest for `sample`.
+        """
+        request = infill_request(sequence, regions, lengths, settings.pop("request", None))
+        return self.sample(request, **settings)
+
+    def optimize(self, lead: Lead, **settings: Any) -> Optimized:
+        """Improve a lead by few substitutions; see `hfbio.model.optimize.optimize`.
+
+        Raises:
+            SettingError: see there; or a model of pairs.
+        """
+        if self.layout == "paired":
+            raise SettingError(
+                "a lead is one chain, and this is a model of pairs; use a model of single chains, "
+                "or `sample` with a scaffold HEAVY:LIGHT"
+            )
+        return optimize(self.base, self.model, self.prompt, lead, **settings)
+
     def readable(
         self, records: Sequence[AntibodyRecord], source: str, *, region: str = "all"
     ) -> tuple[list[Antibody], list[Reject]]:
@@ -146,13 +175,16 @@ class AntibodyModel:
     def score(
         self, records: Sequence[Antibody], *, batch_size: int = 64
     ) -> Iterator[dict[str, Any]]:
-        """Masked pseudo-log-likelihood of numbered chains or pairs, one row each, in order.
+        """Likelihood of numbered chains or pairs, one row each, in order.
+
+        Of a masked model each residue is given all others (pseudo-log-likelihood), of a causal one
+        those before it; or after it, where training had turned chains round.
 
         Yields:
-            ``sequence_id``, ``locus``, ``nats_per_residue``, ``perplexity``, and
-            ``fwr1_nats_per_residue`` … for each region. Condition tags come from the record. The
-            row of a pair is named after its cell, its locus is as in ``IGH:IGK``, and a region is
-            that of both chains.
+            ``sequence_id``, ``locus``, ``likelihood`` (which of these), ``nats_per_residue``,
+            ``perplexity``, and ``fwr1_nats_per_residue`` … for each region. Condition tags come
+            from the record. The row of a pair is named after its cell, its locus is as in
+            ``IGH:IGK``, and a region is that of both chains.
 
         Raises:
             SequenceError: a chain is not numbered, or longer than the model reads.
@@ -161,11 +193,14 @@ class AntibodyModel:
             self._require_readable(record)
         for record in records:
             (example,) = encode_described([record], self.base.token_map, self.prompt)
-            nats = pseudo_nats(self.model, self.base.token_map, example, batch_size=batch_size)
+            nats = residue_nats(
+                self.model, self.base.token_map, example, self.likelihood, batch_size=batch_size
+            )
             by_region = mean_by_region(nats, example, REGIONS)
             yield {
                 "sequence_id": record.sequence_id,
                 "locus": CHAIN_BREAK.join(chain.locus for chain in record.chains),
+                "likelihood": self.likelihood,
                 "nats_per_residue": nats.mean().item(),
                 "perplexity": nats.mean().exp().item(),
                 **{f"{name}_nats_per_residue": value for name, value in by_region.items()},
@@ -280,6 +315,8 @@ class AntibodyModel:
         task = self.task
         own = Contender(self.model, self.base.token_map, self.prompt, task)
         own_name = "base" if self.manifest is None else "tuned"
+        if self.manifest and not self.manifest.has_base:
+            own_name = "model"
         measured = {}
         if untuned := self.untuned():
             base = Contender(untuned.model, untuned.base.token_map, untuned.prompt, task)
@@ -301,6 +338,11 @@ class AntibodyModel:
         """What `evaluate` asks of it, by the objective it was trained with."""
         objective = self.manifest.objective if self.manifest else None
         return task_of(objective, causal=self.base.family.causal)
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """What `score` gives."""
+        return likelihood_of(self.task)
 
     @property
     def layout(self) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import count, islice
 from statistics import fmean
 from typing import TYPE_CHECKING, Any, Final
 
@@ -13,8 +13,10 @@ from torch import Tensor
 
 from hfbio.errors import SettingError
 from hfbio.record import AntibodyRecord
+from hfbio.rng import generator
 from hfbio.sample import (
     SAMPLERS,
+    Causal,
     CausalTemplate,
     Contrast,
     GermlineWalk,
@@ -22,12 +24,16 @@ from hfbio.sample import (
     NamedSampler,
     Reach,
     Request,
+    Rules,
     Template,
+    Unmask,
     causal_template,
     generate,
     templates,
 )
-from hfbio.sample.request import turned
+from hfbio.sample.fillings import MOST_OPEN, fillings
+from hfbio.sample.network import asking
+from hfbio.sample.request import runs_of, scaffold_template, turned
 from hfbio.score.panel import Design, DesignReport, add_novelty, examine, report
 from hfbio.tokens import WILDCARD
 
@@ -65,26 +71,41 @@ def sample(
     """Generate new chains; see `AntibodyModel.sample`."""
     _require_fit(model, request, sampler)
     tokens = model.base.token_map
-    conditions = model.tags.choose(request.conditions or {})
+    hints = {
+        name: value
+        for name, value in (request.hints or {}).items()
+        if value in model.tags.values.get(name, ())
+    }
+    conditions = model.tags.choose({**hints, **(request.conditions or {})})
     reach = _reach(model)
-    start, chain_of = _start(request, model.prompt.ids(conditions), reach, conditions, sampler)
-    draws = generate(
-        model.model,
-        tokens,
-        sampler,
-        start,
-        seed=request.seed,
-        block_size=request.block_size,
-        contrast=_contrast(model, request, conditions, reach),
-        guide=guide,
-        watch=watch,
-    )
+    rules = Rules.parse(request.forbid) if request.forbid else None
+    begin = _start(request, model.prompt.ids(conditions), reach, conditions, sampler)
+    contrast = _contrast(model, request, conditions, reach)
+    draws: Iterator[tuple[Any, Tensor]]
+    blanks = isinstance(sampler, Unmask | Causal) and guide is None and contrast is None
+    if blanks and _is_short(request):
+        draws = _all_fillings(model, begin(0, generator(request.seed)), sampler, request, rules)
+    else:
+        draws = _draws(
+            model,
+            begin,
+            sampler,
+            request,
+            rules=rules,
+            contrast=contrast,
+            guide=guide,
+            watch=watch,
+        )
     drawn: list[Design] = []
     kept: list[Design] = []
     seen: dict[str, int] = {}
     limit = request.num * (MAX_DRAWS_PER_DESIGN if request.keep == "valid" else 1)
-    for index, written in enumerate(islice(draws, limit)):
-        design = examine(index, tokens.decode(chain_of(written)), seen, conditions)
+    for index, (begun, written) in enumerate(islice(draws, limit)):
+        sequence = tokens.decode(begun.chain(written, tokens))
+        design = examine(index, sequence, seen, conditions)
+        broken = rules.broken(sequence, begun.designed(written, tokens).tolist()) if rules else ()
+        if broken and not design.fault:
+            design = replace(design, fault=f"forbidden: {', '.join(broken)}")
         drawn.append(design)
         if request.keep == "all" or (design.valid and design.duplicate_of is None):
             kept.append(design)
@@ -97,7 +118,84 @@ def sample(
         kept = [replace(design, guide_score=score) for design, score in zip(kept, scores)]
     if reference:
         kept = add_novelty(kept, reference)
-    return Designs(tuple(kept), tuple(drawn), report(request.num, drawn, kept))
+    counts = report(request.num, drawn, kept)
+    exhausted = len(kept) < request.num and len(drawn) < limit
+    return Designs(tuple(kept), tuple(drawn), replace(counts, exhausted=exhausted))
+
+
+def _is_short(request: Request) -> bool:
+    """Whether all fillings can be asked for: the scaffold has one or two open residues."""
+    runs = runs_of(request.scaffold or "")
+    fixed = not request.gaps or request.gaps == tuple((n, n) for n in runs)
+    return request.keep == "valid" and fixed and 1 <= sum(runs) <= MOST_OPEN
+
+
+def _draws(
+    model: AntibodyModel,
+    begin: Callable[[int, torch.Generator], Any],
+    sampler: NamedSampler,
+    request: Request,
+    **options: Any,
+) -> Iterator[tuple[Any, Tensor]]:
+    """The template and what was written of designs 0, 1, 2, … without end."""
+    begun: dict[int, Any] = {}
+
+    def remembered(index: int, rng: torch.Generator) -> Any:
+        begun[index] = begin(index, rng)
+        return begun[index]
+
+    draws = generate(
+        model.model,
+        model.base.token_map,
+        sampler,
+        remembered,
+        seed=request.seed,
+        block_size=request.block_size,
+        **options,
+    )
+    for index, written in zip(count(), draws):
+        yield begun.pop(index), written
+
+
+def _all_fillings(
+    model: AntibodyModel,
+    template: Template | CausalTemplate,
+    sampler: NamedSampler,
+    request: Request,
+    rules: Rules | None,
+) -> Iterator[tuple[Template, Tensor]]:
+    """Every filling of a scaffold once, in the order of draws without replacement."""
+    tokens = model.base.token_map
+    blank = scaffold_template(request.scaffold or "", (tokens.start_id,), _reach(model))
+    reverse = isinstance(template, CausalTemplate) and template.reverse
+    open_at = blank.free.nonzero().flatten().tolist()
+    order = open_at[::-1] if reverse else open_at
+
+    def allowed(decided: Sequence[int]) -> Tensor:
+        chain = [-1 if free else int(i) for i, free in zip(blank.residue_ids, blank.free)]
+        for at, residue in zip(order, decided):
+            chain[at] = residue
+        index = {residue: i for i, residue in enumerate(tokens.residue_ids)}
+        residues = [index.get(residue, -1) for residue in chain]
+        may = tokens.allowed.clone()
+        if rules is not None:
+            lawful = rules.allowed(residues, order[len(decided)])
+            may[list(tokens.residue_ids)] = lawful
+        return may
+
+    found = fillings(
+        asking(model.model, tokens, template),
+        len(order),
+        tokens,
+        generator(request.seed),
+        temperature=sampler.temperature,
+        top_p=sampler.top_p,
+        allowed=allowed,
+    )
+    for filling in found:
+        written = blank.residue_ids.clone()
+        written[order] = torch.tensor(filling)
+        yield blank, written
 
 
 def serving(causal: bool) -> str:
@@ -107,6 +205,11 @@ def serving(causal: bool) -> str:
 
 def _require_fit(model: AntibodyModel, request: Request, sampler: NamedSampler) -> None:
     """Model, request and sampler go together."""
+    if request.forbid and model.layout == "paired":
+        raise SettingError(
+            "forbidden motifs are looked for in single chains alone, and this is a model of pairs; "
+            "leave forbid out"
+        )
     causal = model.base.family.causal
     if sampler.causal != causal:
         raise SettingError(
@@ -144,12 +247,12 @@ def _start(
     reach: Reach,
     conditions: Mapping[str, str],
     sampler: NamedSampler,
-) -> tuple[Callable[[int, torch.Generator], Template | CausalTemplate], Callable[[Tensor], Tensor]]:
-    """How design ``i`` starts, and how what is written becomes a whole chain."""
+) -> Callable[[int, torch.Generator], Template | CausalTemplate]:
+    """How design ``i`` starts."""
     if not sampler.causal:
-        return templates(request, prefix, reach, conditions), lambda written: written
+        return templates(request, prefix, reach, conditions)
     fixed = causal_template(request, prefix, reach, conditions)
-    return lambda index, rng: fixed, lambda written: fixed.chain(written, reach.tokens)
+    return lambda index, rng: fixed
 
 
 def _contrast(
@@ -176,9 +279,9 @@ def _contrast(
                 f"contrast compares a tuned model with its base, and {model.base.name} has no "
                 "adapter that can be switched off; use a bundle of method lora or dora"
             )
-        # The base has never seen a tag: it is shown its own start token.
-        other = _turned((reach.tokens.start_id,), reach)
-        return Contrast(request.contrast, other, untuned=True)
+        # The base has never seen a tag of the adapter: it is shown what it starts from itself.
+        other = model.base.own_prompt.ids(model.base.own_tags.choose({}))
+        return Contrast(request.contrast, _turned(other, reach), untuned=True)
     return None
 
 

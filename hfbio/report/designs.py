@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -61,34 +62,39 @@ def write_designs(designs: Designs, path: Path) -> Written:
     """
     require_writable(path)
     rows = [design.row() for design in designs.kept]
+    asked = [name for name in rows[0] if name.startswith("asked_")] if rows else []
     report_path = path.with_suffix(".report.json")
-    with staged_file(path) as partial:
-        if path.suffix == ".fasta":
-            _write_fasta(rows, partial)
-        elif path.suffix == ".csv":
-            _write_csv(rows, partial)
-        else:
-            _write_parquet(rows, partial)
     score = designs.mean_guide_score
+    header = ["locus", *asked, "valid", "nearest_identity"]
+    write_rows(rows, path, header=header if score is None else [*header, "guide_score"])
     told = {} if score is None else {"mean_guide_score": score}
     write_json(report_path, {**designs.report.to_dict(), **told})
     return Written(path, report_path, designs.report, score)
 
 
-def _write_fasta(rows: list[dict[str, Any]], path: Path) -> None:
-    shown = ("locus", "valid", "nearest_identity", "guide_score")
+def write_rows(rows: list[dict[str, Any]], path: Path, *, header: Sequence[str]) -> None:
+    """Write rows with ``sequence_id`` and ``sequence_aa``, in the format that the suffix names.
+
+    ``header`` names the columns that FASTA headers show, where a row has a value.
+    """
+    require_writable(path)
+    with staged_file(path) as partial:
+        if path.suffix == ".fasta":
+            _write_fasta(rows, partial, header)
+        elif path.suffix == ".csv":
+            _write_csv(rows, partial)
+        else:
+            _write_parquet(rows, partial)
+
+
+def _write_fasta(rows: list[dict[str, Any]], path: Path, header: Sequence[str]) -> None:
     with path.open("w", encoding="utf-8") as file:
         for row, end in product(rows, CHAIN_ENDS):
-            if f"sequence_aa{end}" not in row:
+            if (sequence := row.get(f"sequence_aa{end}")) is None:
                 continue
-            values = {**row, "locus": row[f"locus{end}"]}
-            pairs = [
-                f"{k}={v}"
-                for k, v in values.items()
-                if (k in shown or k[:6] == "asked_") and v != ""
-            ]
-            name = f"{row['sequence_id']}{end}"
-            file.write(f">{name} {' '.join(pairs)}\n{row[f'sequence_aa{end}']}\n")
+            values = {name: row.get(f"{name}{end}", row.get(name, "")) for name in header}
+            pairs = [f"{name}={value}" for name, value in values.items() if value != ""]
+            file.write(f">{row['sequence_id']}{end} {' '.join(pairs)}\n{sequence}\n")
 
 
 def _write_csv(rows: list[dict[str, Any]], path: Path) -> None:

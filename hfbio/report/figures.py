@@ -8,6 +8,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from hfbio.report.task import heading
 from hfbio.report.text import LABELS, contenders
 
 # Okabe and Ito 2008: told apart with any colour vision. Hatches tell them apart in grey.
@@ -23,7 +24,7 @@ _STYLE = {
 
 def regions_figure(metrics: Mapping[str, Any], masked: float) -> str:
     """Bars of nats per residue by region for one share of masked residues, as SVG."""
-    title = f"Nats per residue by region with {masked:.0%} of residues masked"
+    title = f"Nats per residue by region, {heading(metrics, masked)}"
     return _svg(_regions(metrics, masked), title)
 
 
@@ -32,14 +33,14 @@ def regions_png(metrics: Mapping[str, Any], masked: float) -> bytes:
     return _png(_regions(metrics, masked))
 
 
-def loss_figure(log: list[Mapping[str, Any]]) -> str:
+def loss_figure(metrics: Mapping[str, Any]) -> str:
     """Training loss, and validation nats where the run measured them, by step, as SVG."""
-    return _svg(_loss(log), "Training loss by step")
+    return _svg(_loss(metrics), "Training loss by step")
 
 
-def loss_png(log: list[Mapping[str, Any]]) -> bytes:
+def loss_png(metrics: Mapping[str, Any]) -> bytes:
     """The same curves as PNG. The same numbers give the same bytes."""
-    return _png(_loss(log))
+    return _png(_loss(metrics))
 
 
 def _regions(metrics: Mapping[str, Any], masked: float) -> Figure:
@@ -74,7 +75,8 @@ def _regions(metrics: Mapping[str, Any], masked: float) -> Figure:
     return figure
 
 
-def _loss(log: list[Mapping[str, Any]]) -> Figure:
+def _loss(metrics: Mapping[str, Any]) -> Figure:
+    log = metrics["training"]["log"]
     figure = Figure(figsize=(8.2, 2.6), layout="constrained")
     axes = figure.subplots()
     trained = [row for row in log if "loss" in row]
@@ -94,7 +96,7 @@ def _loss(log: list[Mapping[str, Any]]) -> Figure:
             linestyle=dash,
             marker="o",
             markersize=3,
-            label="validation, " + key.rsplit("_", 1)[1] + " masked",
+            label=f"validation, {heading(metrics, float(key.rsplit('_', 1)[1]))}",
         )
     axes.set_xlabel("optimizer step")
     axes.set_ylabel("nats per residue")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import jinja2
 
 from hfbio.bundle import write_json
 from hfbio.report.figures import loss_figure, regions_figure
+from hfbio.report.task import heading, words
 from hfbio.report.text import LABELS, cell_name, contenders, held_out_table, items
 
 
@@ -47,8 +49,11 @@ def write_report(metrics: Mapping[str, Any], folder: Path) -> Report:
         cell_name=cell_name,
         items=items(metrics),
         fractions=fractions,
+        heading=partial(heading, metrics),
+        words=words(metrics),
+        total_weight=sum(s["weight"] for s in metrics.get("sources", {}).values()),
         region_figures={masked: regions_figure(metrics, masked) for masked in fractions},
-        loss_figure=loss_figure(metrics["training"]["log"]) if "training" in metrics else "",
+        loss_figure=loss_figure(metrics) if "training" in metrics else "",
     )
     path = folder / "report.html"
     temporary = path.with_name("report.html.tmp")

@@ -7,46 +7,57 @@ from collections.abc import Mapping
 from typing import Any
 
 from hfbio.errors import SettingError
+from hfbio.sample.beam import BeamSearch, Variant
 from hfbio.sample.causal import Causal, CausalTemplate
 from hfbio.sample.contrast import Contrast
 from hfbio.sample.draw import draw
+from hfbio.sample.freeze import freeze
 from hfbio.sample.generate import generate
 from hfbio.sample.germline_walk import GermlineWalk
-from hfbio.sample.guide import Guide
+from hfbio.sample.gibbs import Gibbs
+from hfbio.sample.guide import Guide, Score
 from hfbio.sample.reach import Reach
 from hfbio.sample.request import Request, causal_template, templates
+from hfbio.sample.rules import Rules
 from hfbio.sample.state import Sampler, State, Template, begin
 from hfbio.sample.unmask import Unmask
 
 __all__ = [
     "SAMPLERS",
+    "BeamSearch",
     "Causal",
     "CausalTemplate",
     "Contrast",
     "GermlineWalk",
+    "Gibbs",
     "Guide",
     "NamedSampler",
     "Reach",
     "Request",
+    "Rules",
     "Sampler",
+    "Score",
     "State",
     "Template",
     "Unmask",
+    "Variant",
     "begin",
     "build",
     "causal_template",
     "draw",
+    "freeze",
     "generate",
     "templates",
 ]
 
-NamedSampler = Unmask | GermlineWalk | Causal
+NamedSampler = Unmask | GermlineWalk | Gibbs | Causal
 """A sampler that a recipe can name."""
 
 SAMPLERS: dict[str, type[NamedSampler]] = {
     "unmask": Unmask,
     "germline_walk": GermlineWalk,
     "causal": Causal,
+    "gibbs": Gibbs,
 }
 
 

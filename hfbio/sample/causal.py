@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hfbio.sample.draw import draw
-from hfbio.sample.state import Rules
+from hfbio.sample.rules import Rules
 from hfbio.sample.unmask import check_settings
 from hfbio.tokens import TokenMap
 
@@ -75,6 +75,15 @@ class CausalTemplate:
             return written.flip(0) if self.reverse else written
         parts = _split(written.tolist(), tokens)
         return torch.tensor(self._filled(parts, tokens), dtype=torch.int64)
+
+    def designed(self, written: Tensor, tokens: TokenMap) -> Tensor:
+        """``(n,)`` bool, true at the residues of the chain that were free."""
+        if not self.body:
+            free = torch.ones(len(written), dtype=torch.bool)
+            free = free if self.forced is None else self.forced < 0
+            return free.flip(0) if self.reverse else free
+        marks = [[-1] * len(part) for part in _split(written.tolist(), tokens)]
+        return torch.tensor(self._filled(marks, tokens)) < 0
 
     def around(self, written: Sequence[int], tokens: TokenMap) -> tuple[list[int], int]:
         """The chain as known before the next residue, and where in it that will stand.

@@ -14,7 +14,7 @@ MOST_OPEN: Final = 2
 """Open residues up to which all fillings are asked for: 20 ** 2 of them."""
 
 Ask = Callable[[Sequence[Sequence[int]]], Tensor]
-"""Residue ids decided so far, one list a row, each of the same length -> ``(rows, V)`` logits of the
+"""Residue ids decided so far, one list a row, all of one length -> ``(rows, V)`` logits of the
 next open residue."""
 
 
@@ -30,10 +30,10 @@ def fillings(
 ) -> list[tuple[int, ...]]:
     """Every filling that can be drawn, in the order of draws without replacement.
 
-    Open residues are decided from left to right, ``p(a) p(b | a)``; temperature and top-p shape each
-    factor as in `hfbio.sample.draw`. Adding independent Gumbel noise to the log-probabilities and
-    sorting is drawing without replacement (Kool, van Hoof and Welling 2019, "Stochastic beams and
-    where to find them", section 2.3). The first ``n`` of the list are so the same for every ``n``.
+    Open residues are decided from left to right, ``p(a) p(b | a)``; temperature and top-p shape
+    each factor as in `hfbio.sample.draw`. Adding independent Gumbel noise to the log-probabilities
+    and sorting is drawing without replacement (Kool, van Hoof and Welling 2019, "Stochastic beams
+    and where to find them", section 2.3). The first ``n`` of the list are the same for every ``n``.
 
     Args:
         ask: the model.

@@ -15,7 +15,8 @@ from hfbio.sample.contrast import Contrast
 from hfbio.sample.draw import draw
 from hfbio.sample.guide import Flock, Guide
 from hfbio.sample.network import reader
-from hfbio.sample.state import Rules, Sampler, State, Template
+from hfbio.sample.rules import Rules
+from hfbio.sample.state import Sampler, State, Template
 from hfbio.tokens import TokenMap
 
 
@@ -104,8 +105,9 @@ class _Run:
             logits = read(state)
             if flock is not None and not sampler.causal and flock.due(state.step):
                 clean = _completed(state, logits, tokens)
+                going = state.free if sampler.looks_back else state.open
                 flock.weigh(self._sequences(templates, clean))
-                rows = flock.resample(state.open.any(dim=1))
+                rows = flock.resample(going.any(dim=1))
                 state, logits = state.take(rows), logits[rows]
             state = sampler.step(state, logits, tokens)
             if self.watch is not None:
@@ -123,5 +125,10 @@ class _Run:
 
 def _completed(state: State, logits: Tensor, tokens: TokenMap) -> Tensor:
     """``(B, L)`` ids with a draw from the model's distributions at every open position."""
-    drawn = draw(logits, state.uniform(), allowed=tokens.allowed)
+    uniform = state.uniform()
+
+    def choose(where: Any, allowed: Tensor) -> Tensor:
+        return draw(logits[where], uniform[where], allowed=allowed)
+
+    drawn = state.lawful(state.open, choose(..., tokens.allowed), choose, tokens)
     return torch.where(state.open, drawn, state.ids)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from hfbio.sample.draw import draw
-from hfbio.sample.state import Rules, State, Template, begin
+from hfbio.sample.rules import Rules
+from hfbio.sample.state import State, Template, begin
 from hfbio.sample.unmask import check_settings, soonest
 from hfbio.tokens import TokenMap
 
@@ -46,6 +47,11 @@ class GermlineWalk:
     def __post_init__(self) -> None:
         check_settings(self.steps, self.temperature, self.top_p)
 
+    @property
+    def looks_back(self) -> bool:
+        """Whether a row with nothing open may go on."""
+        return False
+
     def passes(self, n_residues: int) -> int:
         """The most network passes that designs of ``n_residues`` can take."""
         return self.steps
@@ -62,32 +68,34 @@ class GermlineWalk:
 
     def step(self, state: State, logits: Tensor, tokens: TokenMap) -> State:
         """Decide some open positions; the rest of ``ids`` is returned as it was."""
-        drawn = self._draw(state, logits, tokens)
+        uniform = state.uniform()
+
+        def choose(where: Any, allowed: Tensor) -> Tensor:
+            return self._draw(logits[where], state.germline[where], uniform[where], allowed)
+
+        drawn = choose(..., tokens.allowed)
         due, chosen = soonest(state, self.steps)
-        return state.decide(chosen, drawn, due)
+        return state.decide(chosen, state.lawful(chosen, drawn, choose, tokens), due)
 
     def done(self, state: State) -> bool:
         """All steps are taken, or nothing is open."""
         return state.step >= self.steps or not bool(state.open.any())
 
-    def _draw(self, state: State, logits: Tensor, tokens: TokenMap) -> Tensor:
-        """``(B, L)`` ids. One number a position decides both whether and what to mutate to.
+    def _draw(self, logits: Tensor, germline: Tensor, uniform: Tensor, allowed: Tensor) -> Tensor:
+        """``(...)`` ids of ``(..., V)`` logits; ``germline`` and ``uniform`` are ``(...)``.
 
-        A second number for some rows would move the stream of the others of their block.
+        One number a position decides both whether and what to mutate to. A second number for some
+        rows would move the stream of the others of their block.
         """
-        aligned = (state.germline >= 0).unsqueeze(-1)
-        own = F.one_hot(state.germline.clamp(min=0), logits.shape[-1]).bool() & aligned  # (B, L, V)
-        p = logits.float().masked_fill(~tokens.allowed, -torch.inf).softmax(dim=-1)
-        stay = (p * own).sum(dim=-1)  # (B, L), 0 where there is no germline residue
-        uniform = state.uniform()
+        aligned = (germline >= 0).unsqueeze(-1)
+        own = F.one_hot(germline.clamp(min=0), logits.shape[-1]).bool() & aligned  # (..., V)
+        p = logits.float().masked_fill(~allowed, -torch.inf).softmax(dim=-1)
+        stay = (p * own).sum(dim=-1)  # 0 where there is no germline residue, or it is forbidden
         stays = uniform < stay
         # Given that it is at least `stay`, the number is uniform on [stay, 1).
         rest = ((uniform - stay) / (1 - stay)).masked_fill(stays, 0.0)
-        drawn = draw(
-            logits,
-            rest,
-            allowed=tokens.allowed & ~own,
-            temperature=self.temperature,
-            top_p=self.top_p,
-        )
-        return torch.where(stays, state.germline, drawn)
+        others = allowed & ~own
+        # Where rules leave the germline alone it stays, and any draw will do.
+        others = torch.where(others.any(dim=-1, keepdim=True), others, allowed)
+        drawn = draw(logits, rest, allowed=others, temperature=self.temperature, top_p=self.top_p)
+        return torch.where(stays, germline, drawn)

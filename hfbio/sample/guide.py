@@ -11,6 +11,9 @@ from torch import Tensor
 
 from hfbio.errors import SettingError
 
+Score = Callable[[Sequence[str]], Sequence[float]]
+"""Whole sequences to one number each; larger is better."""
+
 
 @dataclass(frozen=True)
 class Guide:
@@ -35,7 +38,7 @@ class Guide:
     (sampling-importance resampling; Rubin 1987, J. Am. Stat. Assoc. 82, 543-546).
     """
 
-    function: Callable[[Sequence[str]], Sequence[float]]  # whole chains -> a score each
+    function: Score
     weight: float = 1.0  # >= 0, per unit of score; 0 leaves the sampler's law
     particles: int = 8  # rows per design, >= 1
     every: int = 1  # network passes between two weightings, >= 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
@@ -12,7 +13,8 @@ from torch import Tensor, nn
 from hfbio.errors import SettingError
 from hfbio.sample.causal import CausalState, CausalTemplate
 from hfbio.sample.contrast import Contrast
-from hfbio.sample.state import State, Template
+from hfbio.sample.fillings import Ask
+from hfbio.sample.state import State, Template, begin
 from hfbio.tokens import TokenMap
 
 
@@ -128,6 +130,61 @@ def reader(
     if contrast is not None and contrast.weight == 1:
         contrast = None
     return (Cached if causal else Whole)(model, tokens, templates, contrast)
+
+
+def asking(model: nn.Module, tokens: TokenMap, template: Template | CausalTemplate) -> Ask:
+    """How to ask for the next of a few open residues of one template, several rows at a time.
+
+    For `hfbio.sample.fillings.fillings`. A masked model is shown the residues decided so far and
+    masks at the others; a causal one what stands before the next open residue.
+    """
+    if isinstance(template, CausalTemplate):
+        return _asking_causal(model, tokens, template)
+    order = template.free.nonzero().flatten().tolist()
+
+    def ask(rows: Sequence[Sequence[int]]) -> Tensor:
+        shown = []
+        for row in rows:
+            ids, free = template.residue_ids.clone(), template.free.clone()
+            ids[order[: len(row)]] = torch.tensor(row, dtype=torch.int64)
+            free[order[: len(row)]] = False
+            shown.append(replace(template, residue_ids=ids, free=free))
+        state = begin(shown, [torch.Generator() for _ in rows], tokens)
+        at = len(template.prefix) + order[len(rows[0])]
+        return Whole(model, tokens, shown)(state)[:, at]
+
+    return ask
+
+
+def _asking_causal(model: nn.Module, tokens: TokenMap, template: CausalTemplate) -> Ask:
+    """The open residues are those of the spans in turn, or the free ones among the forced."""
+    before: list[list[int]] = []  # what is written without a choice before each open residue
+    if template.forced is not None:
+        run: list[int] = []
+        for residue in template.forced.tolist():
+            if residue >= 0:
+                run.append(residue)
+            else:
+                before.append(run)
+                run = []
+    else:
+        for i, (n, _) in enumerate(template.spans):
+            before += [[tokens.require_separator()] if i else [], *([[]] * (n - 1))]
+
+    def ask(rows: Sequence[Sequence[int]]) -> Tensor:
+        prompts = []
+        for row in rows:
+            written = [token for run, residue in zip(before, row) for token in (*run, residue)]
+            prompts.append([*template.prefix, *template.body, *written, *before[len(row)]])
+        ids = torch.tensor(prompts)
+        device = next(model.parameters()).device
+        with torch.inference_mode():
+            logits = model(
+                input_ids=ids.to(device), attention_mask=torch.ones_like(ids).to(device)
+            ).logits
+        return logits[:, -1].float().cpu()
+
+    return ask
 
 
 def _switched_off(model: nn.Module, off: bool) -> Any:

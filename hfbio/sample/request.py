@@ -24,8 +24,11 @@ class Request:
     ``length`` is a number of residues or an inclusive range; ``None`` draws it as the training
     chains with the same tags have it. A causal model ends its chains itself, within the range. A
     ``scaffold`` fixes the length: its letters stay, each ``_`` is designed. So does a ``germline``,
-    which the sampler ``germline_walk`` starts from; ``_`` stands where it has no residue. Of a
-    model of pairs both chains are drawn together, as long as those of a training pair, and
+    which the sampler ``germline_walk`` starts from; ``_`` stands where it has no residue. With
+    ``gaps`` each run of ``_`` in the scaffold may have another length instead: a masked model is
+    told one, drawn evenly from the range, a causal one that has learnt to fill gaps chooses.
+
+    Of a model of pairs both chains are drawn together, as long as those of a training pair, and
     scaffold and germline are ``HEAVY:LIGHT``.
 
     ``guidance`` strengthens the conditions, ``contrast`` what training has added to the base: 1
@@ -35,11 +38,15 @@ class Request:
     num: int = 32
     seed: int = 0
     conditions: Mapping[str, str] | None = None  # tag -> value, such as isotype -> IGHG
+    hints: Mapping[str, str] | None = None  # conditions for models that have learnt them
     length: int | tuple[int, int] | None = None
     scaffold: str | None = None
     keep: str = "valid"  # "valid": valid and distinct designs; "all": every draw
     block_size: int = 16  # rows per network pass
     germline: str | None = None
+    gaps: tuple[tuple[int, int], ...] = ()  # lengths of the runs of `_` in the scaffold, inclusive
+    start: str | None = None  # the chain that the sampler gibbs walks on from
+    forbid: tuple[str, ...] = ()  # see `hfbio.sample.Rules`
     guidance: float | None = None  # >= 0; weight of the conditions against the same tags left open
     contrast: float | None = None  # >= 0; weight of the tuned model against its base
 
@@ -56,12 +63,34 @@ class Request:
             raise SettingError("a scaffold fixes the length; give one of the two")
         if self.germline is not None and self.length is not None:
             raise SettingError("a germline fixes the length; give one of the two")
+        self._check_gaps()
         for name in ("guidance", "contrast"):
             weight = getattr(self, name)
             if weight is not None and not 0 <= weight < math.inf:
                 raise SettingError(f"{name} must be >= 0 and finite, got {weight}")
         if self.guidance is not None and self.contrast is not None:
             raise SettingError("guidance and contrast are two second passes; give one of the two")
+
+    def _check_gaps(self) -> None:
+        runs = runs_of(self.scaffold or "")
+        if not self.gaps:
+            return
+        if len(self.gaps) != len(runs):
+            raise SettingError(
+                f"the scaffold has {len(runs)} runs of {OPEN!r}, and lengths are given for "
+                f"{len(self.gaps)}; give one range for each"
+            )
+        for low, high in self.gaps:
+            if not 1 <= low <= high:
+                raise SettingError(
+                    f"the length of a gap must be 1 or more, low before high; got {low}-{high}"
+                )
+        settled = self.germline is not None or self.start is not None
+        if settled and any((n, n) != gap for n, gap in zip(runs, self.gaps)):
+            raise SettingError(
+                "a germline, or a chain to start from, fixes the lengths of gaps; give one of the "
+                "two"
+            )
 
 
 def templates(
@@ -84,9 +113,13 @@ def templates(
     if scaffold is None and germline is not None:
         scaffold = CHAIN_BREAK.join(OPEN * len(chain) for chain in _germlines(germline, reach))
     if scaffold is not None:
-        fixed = _scaffold(scaffold, prefix, reach)
+        if request.gaps:
+            return _of_any_length(scaffold, request.gaps, prefix, reach)
+        fixed = scaffold_template(scaffold, prefix, reach)
         if germline is not None:
             fixed = replace(fixed, germline=_germline(germline, scaffold, reach))
+        if request.start is not None:
+            fixed = replace(fixed, start=_start(request.start, scaffold, reach))
         return lambda index, rng: fixed
     if reach.paired:
         lengths, weights = pair_lengths(request.length, reach, conditions)
@@ -134,9 +167,14 @@ def causal_template(
             return _causal_pair(request.length, prefix, reach, conditions)
         lengths, _ = single_lengths(request.length, reach, conditions)
         return CausalTemplate(prefix, ((lengths[0], lengths[-1]),), reverse=reach.reverse)
-    made = _scaffold(request.scaffold, prefix, reach)
+    made = scaffold_template(request.scaffold, prefix, reach)
     if reach.infills and made.free.any() and not made.free.all():
-        return _gaps(request.scaffold, prefix, reach)
+        return _gaps(request.scaffold, request.gaps, prefix, reach)
+    if any((n, n) != gap for n, gap in zip(runs_of(request.scaffold), request.gaps)):
+        raise SettingError(
+            f"{reach.name} has not learnt to fill gaps, and cannot choose their lengths; give one "
+            "length, or use a model trained with the objective infill"
+        )
     n = len(made.free)
     forced = made.residue_ids.masked_fill(made.free, -1)
     forced = forced.flip(0) if reach.reverse else forced
@@ -167,27 +205,68 @@ def turned(prefix: tuple[int, ...], tokens: TokenMap) -> tuple[int, ...]:
     return (tokens.stop_id, *prefix[1:])
 
 
-def _gaps(scaffold: str, prefix: tuple[int, ...], reach: Reach) -> CausalTemplate:
+def _of_any_length(
+    scaffold: str, gaps: Sequence[tuple[int, int]], prefix: tuple[int, ...], reach: Reach
+) -> Callable[[int, torch.Generator], Template]:
+    """Templates whose gaps have lengths drawn evenly from their ranges."""
+    fixed = sum(letter not in (OPEN, CHAIN_BREAK) for letter in scaffold)
+    require_length(fixed + sum(high for _, high in gaps), reach)
+    parts = [(key, "".join(run)) for key, run in groupby(scaffold, lambda c: c == OPEN)]
+
+    def template(index: int, rng: torch.Generator) -> Template:
+        lengths = iter([int(torch.randint(low, high + 1, (), generator=rng)) for low, high in gaps])
+        drawn = "".join(OPEN * next(lengths) if open_ else run for open_, run in parts)
+        return scaffold_template(drawn, prefix, reach)
+
+    return template
+
+
+def runs_of(scaffold: str) -> list[int]:
+    """Lengths of the runs of ``_``."""
+    return [len(list(run)) for is_open, run in groupby(scaffold, lambda c: c == OPEN) if is_open]
+
+
+def _start(start: str, scaffold: str, reach: Reach) -> torch.Tensor:
+    """``(n,)`` ids of the chain to walk on from, as a `Template` has them."""
+    chains = _chains("start", start, "which cannot be started from", reach)
+    for chain, other in zip(chains, scaffold.split(CHAIN_BREAK)):
+        if OPEN in chain or len(chain) != len(other):
+            raise SettingError(
+                f"the chain to start from must have {len(other)} residues, as the scaffold has, "
+                f"and no {OPEN!r}; it has {len(chain)}"
+            )
+    return _joined((), chains, reach).residue_ids
+
+
+def _gaps(
+    scaffold: str, gaps: Sequence[tuple[int, int]], prefix: tuple[int, ...], reach: Reach
+) -> CausalTemplate:
     """The scaffold with a mask token for each run of ``_``, and the separator behind it."""
     tokens = reach.tokens
     body: list[int] = []
-    spans = []
+    spans: list[tuple[int, int]] = []
     for is_gap, letters in groupby(scaffold, key=lambda letter: letter == OPEN):
         run = "".join(letters)
         if is_gap:
             body.append(tokens.require_mask())
-            spans.append((len(run), len(run)))
+            spans.append(gaps[len(spans)] if gaps else (len(run), len(run)))
         else:
             heavy, pair, light = run.partition(CHAIN_BREAK)
             body += tokens.encode(heavy).tolist()
             body += tokens.require_between_chains() if pair else ()
             body += tokens.encode(light).tolist()
     # Beside its residues the network reads a mask and a separator for each gap.
-    require_length(len(scaffold.replace(CHAIN_BREAK, "")) + 2 * len(spans), reach)
+    fixed = sum(letter not in (OPEN, CHAIN_BREAK) for letter in scaffold)
+    require_length(fixed + sum(high for _, high in spans) + 2 * len(spans), reach)
     return CausalTemplate(prefix, tuple(spans), body=(*body, tokens.require_separator()))
 
 
-def _scaffold(scaffold: str, prefix: tuple[int, ...], reach: Reach) -> Template:
+def scaffold_template(scaffold: str, prefix: tuple[int, ...], reach: Reach) -> Template:
+    """The scaffold as residues and gaps, of a pair with what stands between its chains.
+
+    Raises:
+        SettingError: other letters, another number of chains, or longer than the model reads.
+    """
     chains = _chains("scaffold", scaffold, "which marks a residue to design", reach)
     require_length(sum(map(len, chains)), reach)
     return _joined(prefix, chains, reach)

@@ -34,7 +34,8 @@ def mean_states(
     """The hidden states of each chain, averaged over the residues of one region.
 
     Nothing is masked. Start, stop, padding and condition tags are never averaged, though residues
-    attend to start, stop and tags. A row depends on its chain alone, up to the rounding of a
+    attend to start, stop and tags; in a causal model to what stands before them alone, so that the
+    last residues know most of the chain. A row depends on its chain alone, up to the rounding of a
     matrix product (1e-5).
 
     Args:

@@ -1,14 +1,61 @@
-"""Masked pseudo-log-likelihood of whole chains. Changes neither model nor sequence."""
+"""Likelihood of whole chains, residue by residue. Changes neither model nor sequence."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from hfbio.data.encode import Example
+from hfbio.score.assess import Task
+from hfbio.score.causal import next_residues
 from hfbio.tokens import TokenMap
+
+Likelihood = Literal["masked", "next-residue", "reversed next-residue"]
+"""What stands behind nats per residue: the whole rest of the chain is given, or what comes before.
+Numbers of two kinds cannot be compared: more is given in the first."""
+
+
+def likelihood_of(task: Task) -> Likelihood:
+    """The likelihood that a model serves which is asked for ``task``.
+
+    A model of gaps (``span``) reads a chain without gaps as it was trained to: forward.
+    """
+    if task == "masked":
+        return "masked"
+    return "reversed next-residue" if task == "next_reverse" else "next-residue"
+
+
+def residue_nats(
+    model: nn.Module,
+    tokens: TokenMap,
+    example: Example,
+    likelihood: Likelihood,
+    *,
+    batch_size: int = 64,
+) -> Tensor:
+    """``-ln p`` of each residue: `pseudo_nats`, or given the residues before it in one pass.
+
+    The sum of the latter over a chain is ``-ln p(residues | tags)``, an exact likelihood by the
+    chain rule, but for the end of the chain, which is not counted.
+
+    Args:
+        model: returns an object with ``logits`` ``(B, L, V)``; put into evaluation mode.
+        tokens: what its ids mean.
+        example: one encoded chain of ``n`` residues.
+        likelihood: of the model.
+        batch_size: rows per forward pass, where a chain takes several.
+
+    Returns:
+        ``(n,)`` float32, in nats, on the CPU.
+    """
+    if likelihood == "masked":
+        return pseudo_nats(model, tokens, example, batch_size=batch_size)
+    reverse = likelihood == "reversed next-residue"
+    ((nats, _),) = next_residues(model, tokens, [example], reverse)
+    return nats
 
 
 def pseudo_nats(

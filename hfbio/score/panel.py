@@ -86,6 +86,7 @@ class DesignReport:
     novel: int | None  # kept, valid and not equal to a reference chain; None without reference
     median_nearest_identity: float | None
     faults: dict[str, int]  # kind of fault -> designs
+    exhausted: bool = False  # every chain that could be asked for was drawn, once
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""

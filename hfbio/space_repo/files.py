@@ -35,7 +35,8 @@ MAX_BYTES: Final = 10_000_000
 _PAGE: Final = (APP, README)
 _WEIGHTS: Final = (
     *("NOTICE", "README.md", "config.json", "model.safetensors"),
-    *("tokenizer.json", "tokenizer_config.json"),
+    *("tokenizer.json", "tokenizer_config.json", "vocab.txt", "added_tokens.json"),
+    *("generation_config.json", "hfbio.json", "metrics.json"),
 )
 _CODE: Final = (
     *("*.py", "py.typed", "card/templates/*.md", "report/templates/*.html"),
@@ -98,7 +99,8 @@ def requirements(binding: Binding) -> str:
     Raises:
         SettingError: hfbio is not installed, so that nobody knows what it needs.
     """
-    base = find(binding.manifest.base)
+    manifest = binding.manifest
+    base = find(manifest.base) if manifest.has_base else None
     extra = base.location if base is not None and base.source == "package" else None
     try:
         declared = requires("hfbio") or []
