@@ -14,6 +14,8 @@ U (selenocysteine), X (any), Z (E or Q)."""
 STOP: Final = "*"
 GAP: Final = "-"
 UNKNOWN: Final = "X"
+CHAIN_BREAK: Final = ":"
+"""Between the chains of a pair, where it is written as text."""
 
 _BASES = "TCAG"
 _CODE = "FFLLSSSSYY**CC*WLLLLPPPPHHQQRRRRIIIMTTTTNNKKSSRRVVVVAAAADDEEGGGG"

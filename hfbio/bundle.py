@@ -10,11 +10,12 @@ import dataclasses
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from hfbio.alphabet import CHAIN_BREAK
 from hfbio.errors import BundleError, SettingError
 from hfbio.models.catalogue import FAMILIES, find
 from hfbio.models.tags_file import read_tags
@@ -28,7 +29,7 @@ ADAPTER_FOLDER: Final = "adapter"  # of a push that also carries merged/; a run 
 FORMAT: Final = 1
 METHODS: Final = ("lora", "dora", "full", "scratch")
 SCHEMES: Final = ("imgt",)
-LAYOUTS: Final = ("single",)
+LAYOUTS: Final = ("single", "paired")
 
 WITHHELD: Final = "withheld: it names a place or a key"
 
@@ -37,7 +38,10 @@ _COMMIT: Final = re.compile("[0-9a-f]{40}")
 _LICENCE: Final = re.compile(r"[\w .,:/+()-]{0,100}")
 _PACKAGE: Final = re.compile(r"[\w.-]{1,100}", re.ASCII)
 _VERSION: Final = re.compile(r"[\w.+!-]{1,100}", re.ASCII)
-_LENGTH: Final = re.compile("[1-9][0-9]{0,5}")
+_LENGTH: Final = {
+    "single": re.compile("[1-9][0-9]{0,5}"),
+    "paired": re.compile("[1-9][0-9]{0,5}:[1-9][0-9]{0,5}"),
+}
 # Settings that say nothing about the model, or that hfbio.json tells in another place.
 _PLACES: Final = {
     *("output_dir", "run_name", "resume_from_checkpoint", "model", "data"),
@@ -62,19 +66,24 @@ class Manifest:
     method: str  # lora, dora, full; or scratch, which has no base
     objective: Mapping[str, Any]  # kind and settings
     tags: Tags
-    lengths: Mapping[str, Mapping[str, int]]  # tag row, joined by "|" -> residues -> count
+    lengths: Mapping[str, Mapping[str, int]]  # tag row, joined by "|" -> length_key -> count
     sampler: Mapping[str, Any]  # kind and settings that sampling starts from
     data: Mapping[str, Any]  # source, license, digest, split digest, rows
     training: Mapping[str, Any]  # seed, steps, seconds and the settings that are not defaults
     versions: Mapping[str, str]  # package -> version
     scheme: str = "imgt"
-    layout: str = "single"  # one chain per sequence
+    layout: str = "single"  # one chain per sequence; paired: heavy, separator, light
     format: int = field(default=FORMAT)
 
     @property
     def base_is_local(self) -> bool:
         """The base was a folder, which only its owner has: no alias and no Hub id."""
         return self.has_base and find(self.base) is None and "/" not in self.base
+
+    @property
+    def longest(self) -> int:
+        """Residues of the longest training chain, or pair."""
+        return max(sum(chain_lengths(key)) for counts in self.lengths.values() for key in counts)
 
     @property
     def has_base(self) -> bool:
@@ -132,8 +141,18 @@ def read_manifest(folder: Path) -> Manifest:
         tags = read_tags(raw["tags"])
     except ValueError as error:
         raise BundleError(f"{path}: tags cannot be read: {error}") from None
-    _check_lengths(raw["lengths"], tags, path)
+    _check_lengths(raw["lengths"], raw["layout"], tags, path)
     return Manifest(**{**raw, "tags": tags})
+
+
+def length_key(lengths: Iterable[int]) -> str:
+    """How hfbio.json spells the lengths of the chains of one example: ``120``, or ``120:107``."""
+    return CHAIN_BREAK.join(map(str, lengths))
+
+
+def chain_lengths(key: str) -> tuple[int, ...]:
+    """The residues of each chain, from a key of ``Manifest.lengths`` that has been checked."""
+    return tuple(map(int, key.split(CHAIN_BREAK)))
 
 
 def public_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -227,8 +246,11 @@ def _check_objective(path: Path, raw: Mapping[str, Any], family: str) -> None:
         raise BundleError(f"{path}: {error!s:.200}") from None
 
 
-def _check_lengths(raw: Mapping[str, Any], tags: Tags, path: Path) -> None:
-    """``{"IGH|human": {"120": 7, …}, …}``: a row per combination of tags, counts above 0."""
+def _check_lengths(raw: Mapping[str, Any], layout: str, tags: Tags, path: Path) -> None:
+    """``{"IGH|human": {"120": 7, …}, …}``: a row per combination of tags, counts above 0.
+
+    Of pairs ``{"IGK|human": {"120:107": 7, …}, …}``, the heavy chain first.
+    """
     combinations = {"|".join(row) for row in tags.seen} or {""}
     if odd := sorted(combinations ^ set(raw)):
         raise BundleError(f"{path}: lengths and tags do not have the same rows: {odd!s:.200}")
@@ -236,8 +258,10 @@ def _check_lengths(raw: Mapping[str, Any], tags: Tags, path: Path) -> None:
         if not isinstance(counts, dict) or not counts:
             raise BundleError(f"{path}: lengths of {row!r:.80} must be an object of counts")
         for length, count in counts.items():
-            if not (_LENGTH.fullmatch(length) and type(count) is int and 1 <= count <= _MAX_COUNT):
+            known = _LENGTH[layout].fullmatch(length)
+            if not (known and type(count) is int and 1 <= count <= _MAX_COUNT):
+                wanted = "a number of residues" if layout == "single" else "HEAVY:LIGHT residues"
                 raise BundleError(
-                    f"{path}: lengths of {row!r:.80} has {length!r:.80}: {count!r:.80}, not a "
-                    "number of residues and how often it was seen"
+                    f"{path}: lengths of {row!r:.80} has {length!r:.80}: {count!r:.80}, not "
+                    f"{wanted} and how often it was seen"
                 )

@@ -1,4 +1,4 @@
-"""One antibody chain, with AIRR field names. Holds data; reads and numbers nothing."""
+"""One antibody chain, or a pair, with AIRR field names. Holds data; reads and numbers nothing."""
 
 from __future__ import annotations
 
@@ -42,10 +42,37 @@ class AntibodyRecord:
     regions: tuple[int, ...] = field(default=())  # 8 cut points: region i is [r[i], r[i + 1])
     source: str = ""  # file:line, for messages
 
+    @property
+    def chains(self) -> tuple[AntibodyRecord, ...]:
+        """The chain itself, so that it can be treated like a `PairedRecord`."""
+        return (self,)
+
     def region(self, name: str) -> str:
         """The residues of region ``name`` (see `REGIONS`); the record must be numbered."""
         i = REGIONS.index(name)
         return self.sequence_aa[self.regions[i] : self.regions[i + 1]]
+
+
+@dataclass(frozen=True, slots=True)
+class PairedRecord:
+    """The heavy and the light chain of one cell; `hfbio.data.pairs.pair` makes them."""
+
+    heavy: AntibodyRecord
+    light: AntibodyRecord
+
+    @property
+    def sequence_id(self) -> str:
+        """The name of the pair: its ``cell_id``."""
+        return self.heavy.cell_id
+
+    @property
+    def chains(self) -> tuple[AntibodyRecord, ...]:
+        """Heavy, then light: the order in which a model reads them."""
+        return (self.heavy, self.light)
+
+
+Antibody = AntibodyRecord | PairedRecord
+"""What one example of training or scoring is made of: a chain, or a pair of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Final, Literal
 import torch
 from torch import Tensor
 
-from hfbio.alphabet import AMBIGUOUS, RESIDUES
+from hfbio.alphabet import AMBIGUOUS, CHAIN_BREAK, RESIDUES, UNKNOWN
 from hfbio.errors import SequenceError, SettingError
 
 WILDCARD = "*"
@@ -38,6 +38,7 @@ class TokenMap:
     mask_id: int | None
     unknown_id: int | None
     sep_id: int | None = None  # between a chain with gaps and what fills them, see `Infill`
+    between_chains: tuple[int, ...] | None = None  # of a pair; None: reads one chain at a time
     _lookup: Mapping[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -77,6 +78,19 @@ class TokenMap:
             )
         return self.sep_id
 
+    def require_between_chains(self) -> tuple[int, ...]:
+        """The ids that part the two chains of a pair; none at all is an answer too.
+
+        Raises:
+            SettingError: a model that reads one chain at a time.
+        """
+        if self.between_chains is None:
+            raise SettingError(
+                "this model reads one chain at a time; give it single chains, or use a model of "
+                "pairs such as esm2-35m or igbert"
+            )
+        return self.between_chains
+
     def encode(self, sequence: str) -> Tensor:
         """``(L,)`` int64 ids of the residues alone, without start and stop.
 
@@ -99,9 +113,17 @@ class TokenMap:
         return self._lookup.get(letter, -1)
 
     def decode(self, ids: Tensor) -> str:
-        """Residue letters of ``(L,)`` ids; anything else becomes ``X``."""
+        """Residue letters of ``(L,)`` ids; a pair as ``HEAVY:LIGHT``, and ``X`` for all else."""
         letters = {i: letter for letter, i in self._lookup.items()}
-        return "".join(letters.get(i, "X") for i in ids.tolist())
+        row, between, text = ids.tolist(), list(self.between_chains or ()), ""
+        while row:
+            if between and row[: len(between)] == between:
+                text += CHAIN_BREAK
+                row = row[len(between) :]
+            else:
+                text += letters.get(row[0], UNKNOWN)
+                row = row[1:]
+        return text
 
 
 @dataclass(frozen=True)

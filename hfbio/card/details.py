@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from hfbio.bundle import Manifest, public_settings
+from hfbio.bundle import Manifest, chain_lengths, public_settings
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ def combinations(manifest: Manifest) -> list[Combination]:
         Combination(
             tuple(row.split("|")) if row else (),
             sum(counts.values()),
-            min(map(int, counts)),
-            max(map(int, counts)),
+            min(sum(chain_lengths(key)) for key in counts),
+            max(sum(chain_lengths(key)) for key in counts),
         )
         for row, counts in manifest.lengths.items()
     ]

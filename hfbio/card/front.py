@@ -79,10 +79,14 @@ def sources(manifest: Manifest) -> list[str]:
 
 
 def loci(manifest: Manifest) -> tuple[str, ...]:
-    """Loci seen in training: those of the tags, else the one locus the base can read."""
+    """Loci seen in training: those of the tags, else the one locus the base can read.
+
+    Pairs are tagged with the locus of their light chain; each has a heavy one as well.
+    """
     known = [str(locus) for locus in Locus]
     if tagged := manifest.tags.values.get("locus"):
-        return tuple(value for value in tagged if value in known)
+        heavy = (str(Locus.IGH),) if manifest.layout == "paired" else ()
+        return (*heavy, *(value for value in tagged if value in known))
     base = known_base(manifest)
     return (str(base.loci[0]),) if base and len(base.loci) == 1 else ()
 

@@ -65,7 +65,7 @@ def sample(
     isotype: Isotype = "",
     v_family: VFamily = "",
     length: Annotated[str, typer.Option(help="Residues: 120 or 110-130.")] = "",
-    scaffold: Annotated[str, typer.Option(help="A chain with _ at each residue to design.")] = "",
+    scaffold: Annotated[str, typer.Option(help="A chain, or HEAVY:LIGHT, with _ to design.")] = "",
     sequence: Annotated[
         str, typer.Option(help="A chain to vary: all of it but what --freeze names.")
     ] = "",

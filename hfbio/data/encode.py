@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hfbio.errors import SequenceError
-from hfbio.record import AntibodyRecord, ProteinRecord
+from hfbio.record import Antibody, AntibodyRecord, PairedRecord, ProteinRecord
 from hfbio.tokens import Prompt, Tags, TokenMap
 
 _V_FAMILY = re.compile(r"IG[HKL]V[0-9]+")
@@ -21,7 +21,10 @@ IGNORE = -100
 
 @dataclass(frozen=True)
 class Example:
-    """One chain as the model sees it: prefix tokens, residues, stop token. All ``(L,)``."""
+    """One chain as the model sees it: prefix tokens, residues, stop token. All ``(L,)``.
+
+    Of a pair: prefix, residues of the heavy chain, separator, residues of the light chain, stop.
+    """
 
     input_ids: Tensor  # int64, uncorrupted
     region_ids: Tensor  # int64, index into record.REGIONS; -1 at special tokens
@@ -43,8 +46,8 @@ class Corrupted:
     denominator: float  # what the weighted nats of this chain are divided by, in residues
 
 
-def encode(record: AntibodyRecord, tokens: TokenMap, prefix: Sequence[int]) -> Example:
-    """Encode one numbered record.
+def encode(record: Antibody, tokens: TokenMap, prefix: Sequence[int]) -> Example:
+    """Encode one numbered chain, or a pair of them with the separator of the model between.
 
     Args:
         record: numbered, so that ``regions`` cuts ``sequence_aa``.
@@ -53,22 +56,15 @@ def encode(record: AntibodyRecord, tokens: TokenMap, prefix: Sequence[int]) -> E
 
     Raises:
         SequenceError: the record is not numbered, or holds a letter the model does not know.
+        SettingError: a pair, and a model that reads chains alone.
     """
-    if not record.regions:
-        raise SequenceError(f"record {record.sequence_id!r} is not numbered; import it first")
-    try:
-        residues = tokens.encode(record.sequence_aa)
-    except SequenceError as error:
-        raise SequenceError(f"record {record.sequence_id!r}: {error}") from None
-    front = torch.tensor(prefix, dtype=torch.int64)
-    region_ids = torch.full((len(front) + len(residues) + 1,), -1)
-    for region, (start, stop) in enumerate(zip(record.regions, record.regions[1:])):
-        region_ids[len(front) + start : len(front) + stop] = region
-    germline_ids = torch.full_like(region_ids, -1)
-    for i, letter in enumerate(record.germline_alignment_aa):
-        germline_ids[len(front) + i] = tokens.residue_id(letter)
-    ids = torch.cat([front, residues, torch.tensor([tokens.stop_id])])
-    return Example(input_ids=ids, region_ids=region_ids, germline_ids=germline_ids)
+    parts = [_special(prefix)]
+    for i, chain in enumerate(record.chains):
+        if i:
+            parts.append(_special(tokens.require_between_chains()))
+        parts.append(_residues(chain, tokens))
+    parts.append(_special([tokens.stop_id]))
+    return Example(*(torch.cat(tensors) for tensors in zip(*parts)))
 
 
 def encode_protein(record: ProteinRecord, tokens: TokenMap, prefix: Sequence[int]) -> Example:
@@ -88,7 +84,7 @@ def encode_protein(record: ProteinRecord, tokens: TokenMap, prefix: Sequence[int
 
 
 def encode_described(
-    records: Sequence[AntibodyRecord], tokens: TokenMap, prompt: Prompt
+    records: Sequence[Antibody], tokens: TokenMap, prompt: Prompt
 ) -> list[Example]:
     """Encode records behind the condition tags that their own fields call for."""
     return [encode(record, tokens, prompt.ids(describe(record, prompt.tags))) for record in records]
@@ -119,25 +115,53 @@ def pad(rows: Sequence[Tensor], value: float) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence(list(rows), batch_first=True, padding_value=value)
 
 
-def tag_values(record: AntibodyRecord, fields: Sequence[str]) -> Mapping[str, str]:
+def tag_values(record: Antibody, fields: Sequence[str]) -> Mapping[str, str]:
     """The condition values of one record: field name -> value, empty where unknown."""
     return {name: record_tag(record, name) for name in fields}
 
 
-def describe(record: AntibodyRecord | ProteinRecord, tags: Tags) -> dict[str, str]:
+def describe(record: Antibody | ProteinRecord, tags: Tags) -> dict[str, str]:
     """The tags of one record: see `Tags.describe`. A protein has none that may be left open."""
     if isinstance(record, ProteinRecord):
         return tags.describe({})
     return tags.describe(tag_values(record, tags.fields))
 
 
-def record_tag(record: AntibodyRecord, name: str) -> str:
+def record_tag(record: Antibody, name: str) -> str:
     """One condition value: ``locus``, ``species``, ``isotype`` or ``v_family``.
+
+    Of a pair ``locus`` is that of the light chain, since that of the heavy chain is always IGH; the
+    others are those of the heavy chain, which alone has a class.
 
     The family is the IMGT subgroup, letters and number: IGHV3 of IGHV3-11*05, IGKV1 of IGKV1D-39,
     IGHV1 of IGHV1S81; empty where the call names none.
     """
+    if isinstance(record, PairedRecord):
+        return record_tag(record.light if name == "locus" else record.heavy, name)
     if name == "v_family":
         found = _V_FAMILY.match(record.v_call)
         return found[0] if found else ""
     return str(getattr(record, name))
+
+
+def _residues(record: AntibodyRecord, tokens: TokenMap) -> tuple[Tensor, Tensor, Tensor]:
+    """Token, region and germline ids of a chain without what stands around it, ``(n,)`` each."""
+    if not record.regions:
+        raise SequenceError(f"record {record.sequence_id!r} is not numbered; import it first")
+    try:
+        ids = tokens.encode(record.sequence_aa)
+    except SequenceError as error:
+        raise SequenceError(f"record {record.sequence_id!r}: {error}") from None
+    region_ids = torch.full_like(ids, -1)
+    for region, (start, stop) in enumerate(zip(record.regions, record.regions[1:])):
+        region_ids[start:stop] = region
+    germline_ids = torch.full_like(ids, -1)
+    for i, letter in enumerate(record.germline_alignment_aa):
+        germline_ids[i] = tokens.residue_id(letter)
+    return ids, region_ids, germline_ids
+
+
+def _special(ids: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
+    """The same of tokens that are no residues."""
+    row = torch.tensor(ids, dtype=torch.int64)
+    return row, torch.full_like(row, -1), torch.full_like(row, -1)

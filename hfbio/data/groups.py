@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hfbio.record import AntibodyRecord, Locus
+from hfbio.record import Antibody, AntibodyRecord, Locus
 
 CDRH3_IDENTITY: Final = 0.8
 """Least identity of two CDRH3 of one length in one group.
@@ -22,7 +22,7 @@ J. Immunol. 198, 2489, for what such thresholds separate."""
 _SMALL: Final = 64  # sequences compared all against all without an index
 
 
-def clone_groups(records: Sequence[AntibodyRecord]) -> NDArray[np.int64]:
+def clone_groups(antibodies: Sequence[Antibody]) -> NDArray[np.int64]:
     """Group chains that share ancestry or nearly so: ``(N,)``, the group number of each record.
 
     A group is a connected component of these links:
@@ -35,12 +35,13 @@ def clone_groups(records: Sequence[AntibodyRecord]) -> NDArray[np.int64]:
       decides alone. CDR3s of light chains are short and little diverse: at 0.8 they, and through
       cells any shared light chain, would tie a whole repertoire into one group.
 
-    Groups are numbered by first appearance.
+    A pair counts as its heavy chain. Groups are numbered by first appearance.
     """
+    records = [antibody.chains[0] for antibody in antibodies]
     links = _Links(len(records))
     links.join((r.locus, r.sequence_aa) if not r.cell_id else "" for r in records)
     links.join(r.clone_id and (r.subject, r.clone_id) for r in records)
-    links.join(r.cell_id and (r.subject, r.cell_id) for r in records)
+    links.join(_cell(r) for r in records)
     paired = {(r.subject, r.cell_id) for r in records if r.cell_id and r.locus == Locus.IGH}
     alone = (r.locus != Locus.IGH and (r.subject, r.cell_id) not in paired for r in records)
     links.join(is_alone and (r.locus, r.region("cdr3")) for is_alone, r in zip(alone, records))
@@ -49,6 +50,13 @@ def clone_groups(records: Sequence[AntibodyRecord]) -> NDArray[np.int64]:
     first = {cdr3: i for i, cdr3 in reversed(list(enumerate(heavy))) if cdr3}
     for a, b in similar_pairs(list(first), CDRH3_IDENTITY):
         links.union(first[a], first[b])
+    return links.numbers()
+
+
+def cell_groups(records: Sequence[AntibodyRecord]) -> NDArray[np.int64]:
+    """``(N,)`` group numbers in which the chains of one cell are together and all others alone."""
+    links = _Links(len(records))
+    links.join(_cell(r) for r in records)
     return links.numbers()
 
 
@@ -74,6 +82,10 @@ def similar_pairs(sequences: Sequence[str], identity: float) -> Iterator[tuple[s
         for bucket in _buckets(members, length, n_different):
             for i, j in _close(letters[bucket], n_different):
                 yield members[bucket[i]], members[bucket[j]]
+
+
+def _cell(record: AntibodyRecord) -> Hashable:
+    return record.cell_id and (record.subject, record.cell_id)
 
 
 def _buckets(members: Sequence[str], length: int, n_different: int) -> Iterator[NDArray[np.int64]]:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from hfbio.data.groups import clone_groups
+from hfbio.data.groups import cell_groups, clone_groups
 from hfbio.data.leak import LeakReport, measure_leak
 from hfbio.data.staging import staged_folder
 from hfbio.data.table import digest, from_arrow, read_arrow
@@ -65,7 +65,8 @@ def split_table(
     Groups (see `clone_groups`) are never divided. They fill test, then validation, in an order that
     depends on ``seed`` and on their sequences alone, so that the same rows in another order give
     the same parts. Groups larger than a tenth of a held-out part are used only if smaller ones do
-    not fill it: large families go to train. A held-out part is never larger than asked.
+    not fill it: large families go to train. A held-out part is never larger than asked. The chains
+    of one cell stay together in every split, so that pairs can be made of each part.
 
     Args:
         table: written by `import_table`.
@@ -90,7 +91,7 @@ def split_table(
         log.warning(
             "a random split puts relatives in train and test; held-out numbers will flatter"
         )
-    groups = clone_groups(records) if by == "clone" else np.arange(len(records))
+    groups = clone_groups(records) if by == "clone" else cell_groups(records)
     part_of = _assign(records, groups, fractions, seed)
     parts = {
         name: rows.take(pa.array(np.flatnonzero(part_of == i))) for i, name in enumerate(PARTS)

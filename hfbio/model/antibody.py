@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
+from hfbio.alphabet import CHAIN_BREAK
 from hfbio.bundle import Manifest
 from hfbio.data import Fault, Reject
 from hfbio.data.encode import encode, encode_described
 from hfbio.data.groups import clone_groups
-from hfbio.errors import DataError, SequenceError
+from hfbio.data.pairs import pair
+from hfbio.errors import DataError, SequenceError, SettingError
 from hfbio.model import sampling
 from hfbio.model.infill import infill_request
 from hfbio.model.optimize import Lead, Optimized, optimize
 from hfbio.model.sampling import Designs
 from hfbio.models import LoadedBase
-from hfbio.record import REGIONS, AntibodyRecord
+from hfbio.record import REGIONS, Antibody, AntibodyRecord
 from hfbio.sample import GermlineWalk, Guide, NamedSampler, Request, Unmask, build
 from hfbio.score.assess import Contender, Task, measure_baselines, measure_model, task_of
 from hfbio.score.embed import mean_states, residues_of
@@ -126,13 +129,24 @@ class AntibodyModel:
         return self.sample(request, **settings)
 
     def optimize(self, lead: Lead, **settings: Any) -> Optimized:
-        """Improve a lead by few substitutions; see `hfbio.model.optimize.optimize`."""
+        """Improve a lead by few substitutions; see `hfbio.model.optimize.optimize`.
+
+        Raises:
+            SettingError: see there; or a model of pairs.
+        """
+        if self.layout == "paired":
+            raise SettingError(
+                "a lead is one chain, and this is a model of pairs; use a model of single chains, "
+                "or `sample` with a scaffold HEAVY:LIGHT"
+            )
         return optimize(self.base, self.model, self.prompt, lead, **settings)
 
     def readable(
         self, records: Sequence[AntibodyRecord], source: str, *, region: str = "all"
-    ) -> tuple[list[AntibodyRecord], list[Reject]]:
+    ) -> tuple[list[Antibody], list[Reject]]:
         """The chains this model was made for, and rejects for the others.
+
+        For a model of pairs the chains are joined by cell, see `hfbio.data.pairs.pair`.
 
         `score` itself refuses only what is too long: a light chain on a heavy-chain model gets a
         number there, though not a useful one.
@@ -142,19 +156,26 @@ class AntibodyModel:
             source: their file, for the rejects; ``line`` there is the place in ``records``.
             region: where a chain must have residues; a key of `hfbio.score.embed.POOLS`.
         """
-        kept, rejects = [], []
-        for i, record in enumerate(records):
+        found, alone = self._paired(records)
+        kept: list[Antibody] = []
+        faults = {id(chain): why for chain, why in alone}
+        for record in found:
             empty = "" if residues_of(record, region) else f"no residue in {region}"
             if fault := self.base.unreadable(record) or empty:
-                rejects.append(Reject(source, i + 1, record.sequence_id, Fault.UNREADABLE, fault))
+                faults |= {id(chain): fault for chain in record.chains}
             else:
                 kept.append(record)
+        rejects = [
+            Reject(source, i, record.sequence_id, Fault.UNREADABLE, faults[id(record)])
+            for i, record in enumerate(records, 1)
+            if id(record) in faults
+        ]
         return kept, rejects
 
     def score(
-        self, records: Sequence[AntibodyRecord], *, batch_size: int = 64
+        self, records: Sequence[Antibody], *, batch_size: int = 64
     ) -> Iterator[dict[str, Any]]:
-        """Likelihood of numbered chains, one row each, in order.
+        """Likelihood of numbered chains or pairs, one row each, in order.
 
         Of a masked model each residue is given all others (pseudo-log-likelihood), of a causal one
         those before it; or after it, where training had turned chains round.
@@ -162,7 +183,8 @@ class AntibodyModel:
         Yields:
             ``sequence_id``, ``locus``, ``likelihood`` (which of these), ``nats_per_residue``,
             ``perplexity``, and ``fwr1_nats_per_residue`` … for each region. Condition tags come
-            from the record.
+            from the record. The row of a pair is named after its cell, its locus is as in
+            ``IGH:IGK``, and a region is that of both chains.
 
         Raises:
             SequenceError: a chain is not numbered, or longer than the model reads.
@@ -177,7 +199,7 @@ class AntibodyModel:
             by_region = mean_by_region(nats, example, REGIONS)
             yield {
                 "sequence_id": record.sequence_id,
-                "locus": str(record.locus),
+                "locus": CHAIN_BREAK.join(chain.locus for chain in record.chains),
                 "likelihood": self.likelihood,
                 "nats_per_residue": nats.mean().item(),
                 "perplexity": nats.mean().exp().item(),
@@ -186,7 +208,7 @@ class AntibodyModel:
 
     def embed(
         self,
-        records: Sequence[AntibodyRecord],
+        records: Sequence[Antibody],
         *,
         layer: int = -1,
         region: str = "all",
@@ -200,7 +222,7 @@ class AntibodyModel:
         that the chain is an IgG whatever the model knows of it.
 
         Args:
-            records: numbered chains.
+            records: numbered chains, or pairs, of which both chains are averaged over.
             layer: 0 is the embedding, the last is what the head reads; -1 counts from the end.
             region: ``all``, ``cdrs``, or a region such as ``cdr3``.
             own_tags: show each chain behind the tags that its own fields call for.
@@ -262,6 +284,8 @@ class AntibodyModel:
     ) -> dict[str, Any]:
         """Held-out metrics of this model, beside its base where it has one to compare with.
 
+        For a model of pairs the chains are joined by cell; ``left_out`` counts those in none.
+
         Args:
             records: numbered chains that training never saw.
             train: the training split; adds the counting baselines fitted on it.
@@ -273,12 +297,19 @@ class AntibodyModel:
             See `hfbio.score.summary.summarise`.
 
         Raises:
-            DataError: there is no chain.
+            DataError: there is no chain, or no pair.
             SequenceError: a chain is not numbered, or longer than the model reads.
         """
-        if not records:
-            raise DataError("there is no chain to evaluate on")
-        for record in records:
+        known, _ = self._paired(train)
+        found, alone = self._paired(records)
+        left_out = Counter(why for _, why in alone)
+        if not found:
+            raise DataError(
+                f"there is no pair to evaluate on: {dict(left_out)}"
+                if left_out
+                else "there is no chain to evaluate on"
+            )
+        for record in found:
             self._require_readable(record)
         settings: dict[str, Any] = {"draws": draws, "seed": seed}
         task = self.task
@@ -289,13 +320,18 @@ class AntibodyModel:
         measured = {}
         if untuned := self.untuned():
             base = Contender(untuned.model, untuned.base.token_map, untuned.prompt, task)
-            measured["base"] = measure_model(base, records, batch_size=batch_size, **settings)
-        measured[own_name] = measure_model(own, records, batch_size=batch_size, **settings)
-        if train:
-            measured |= measure_baselines(train, records, own, **settings)
-        groups = clone_groups(records)
+            measured["base"] = measure_model(base, found, batch_size=batch_size, **settings)
+        measured[own_name] = measure_model(own, found, batch_size=batch_size, **settings)
+        if known:
+            measured |= measure_baselines(known, found, own, **settings)
         both = {"base", "tuned"} <= set(measured)
-        return summarise(measured, groups, compare=("base", "tuned") if both else None, task=task)
+        return summarise(
+            measured,
+            clone_groups(found),
+            compare=("base", "tuned") if both else None,
+            task=task,
+            layout=self.layout,
+        ) | ({"left_out": dict(left_out)} if self.layout == "paired" else {})
 
     @property
     def task(self) -> Task:
@@ -308,9 +344,22 @@ class AntibodyModel:
         """What `score` gives."""
         return likelihood_of(self.task)
 
-    def _require_readable(self, record: AntibodyRecord) -> None:
-        if len(record.sequence_aa) > self.base.max_residues:
+    @property
+    def layout(self) -> str:
+        """``single``, or ``paired`` for a model that was trained on pairs."""
+        return self.manifest.layout if self.manifest else "single"
+
+    def _paired(
+        self, records: Sequence[AntibodyRecord]
+    ) -> tuple[Sequence[Antibody], list[tuple[AntibodyRecord, str]]]:
+        """What the model reads, and the chains that are in no pair with the reason."""
+        return pair(records) if self.layout == "paired" else (records, [])
+
+    def _require_readable(self, record: Antibody) -> None:
+        n_residues = sum(len(chain.sequence_aa) for chain in record.chains)
+        most = self.base.max_residues_of("single" if len(record.chains) == 1 else "paired")
+        if n_residues > most:
             raise SequenceError(
-                f"record {record.sequence_id!r} has {len(record.sequence_aa)} residues; "
-                f"{self.base.name} reads at most {self.base.max_residues}"
+                f"record {record.sequence_id!r} has {n_residues} residues; "
+                f"{self.base.name} reads at most {most}"
             )

@@ -169,17 +169,21 @@ def _require_sampler(found: Found) -> None:
             raise BundleError(
                 f"{where} has {setting.name} {value!r:.80}, not a {wanted[-1].__name__}"
             )
-    longest = max(int(n) for counts in found.manifest.lengths.values() for n in counts)
-    if (passes := sampler.passes(longest)) > MAX_PASSES:
+    if (passes := sampler.passes(found.manifest.longest)) > MAX_PASSES:
         raise BundleError(f"{where} takes {passes:,} steps, more than {MAX_PASSES:,}")
 
 
 def _require_lengths(found: Found, loaded: LoadedBase) -> None:
-    longest = max(int(length) for counts in found.manifest.lengths.values() for length in counts)
-    if longest > loaded.max_residues:
+    manifest = found.manifest
+    what = "pairs" if manifest.layout == "paired" else "chains"
+    try:
+        most = loaded.max_residues_of(manifest.layout)
+    except SettingError as error:
+        raise BundleError(f"{found.name}: {MANIFEST} says layout 'paired'; {error}") from None
+    if manifest.longest > most:
         raise BundleError(
-            f"{found.name}: {MANIFEST} tells of training chains of {longest:,} residues; "
-            f"{loaded.name} reads at most {loaded.max_residues:,}"
+            f"{found.name}: {MANIFEST} tells of training {what} of {manifest.longest:,} residues; "
+            f"{loaded.name} reads at most {most:,}"
         )
 
 

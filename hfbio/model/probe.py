@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from hfbio.model.antibody import AntibodyModel
-from hfbio.record import AntibodyRecord
+from hfbio.record import Antibody
 from hfbio.score.folds import Task
 from hfbio.score.probe import Probed, composition, probe
 
@@ -26,7 +26,7 @@ class ProbeReport:
 
 def probe_model(
     model: AntibodyModel,
-    records: Sequence[AntibodyRecord],
+    records: Sequence[Antibody],
     tasks: Sequence[Task],
     embeddings: Tensor,
     *,

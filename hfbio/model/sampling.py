@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final
 import torch
 from torch import Tensor
 
-from hfbio.alphabet import RESIDUES
 from hfbio.errors import SettingError
 from hfbio.record import AntibodyRecord
 from hfbio.rng import generator
@@ -34,9 +33,9 @@ from hfbio.sample import (
 )
 from hfbio.sample.fillings import MOST_OPEN, fillings
 from hfbio.sample.network import asking
-from hfbio.sample.request import OPEN, runs_of, turned
+from hfbio.sample.request import runs_of, scaffold_template, turned
 from hfbio.score.panel import Design, DesignReport, add_novelty, examine, report
-from hfbio.tokens import WILDCARD, TokenMap
+from hfbio.tokens import WILDCARD
 
 if TYPE_CHECKING:
     from hfbio.model.antibody import AntibodyModel
@@ -167,7 +166,7 @@ def _all_fillings(
 ) -> Iterator[tuple[Template, Tensor]]:
     """Every filling of a scaffold once, in the order of draws without replacement."""
     tokens = model.base.token_map
-    blank = _scaffold(request.scaffold or "", tokens)
+    blank = scaffold_template(request.scaffold or "", (tokens.start_id,), _reach(model))
     reverse = isinstance(template, CausalTemplate) and template.reverse
     open_at = blank.free.nonzero().flatten().tolist()
     order = open_at[::-1] if reverse else open_at
@@ -199,12 +198,6 @@ def _all_fillings(
         yield blank, written
 
 
-def _scaffold(scaffold: str, tokens: TokenMap) -> Template:
-    """The scaffold as residues and gaps, whatever a sampler is shown of it."""
-    ids = tokens.encode(scaffold.replace(OPEN, RESIDUES[0]))
-    return Template((tokens.start_id,), ids, torch.tensor([letter == OPEN for letter in scaffold]))
-
-
 def serving(causal: bool) -> str:
     """The samplers for causal models, or for masked ones, in words."""
     return ", ".join(name for name, kind in SAMPLERS.items() if kind.causal == causal)
@@ -212,6 +205,11 @@ def serving(causal: bool) -> str:
 
 def _require_fit(model: AntibodyModel, request: Request, sampler: NamedSampler) -> None:
     """Model, request and sampler go together."""
+    if request.forbid and model.layout == "paired":
+        raise SettingError(
+            "forbidden motifs are looked for in single chains alone, and this is a model of pairs; "
+            "leave forbid out"
+        )
     causal = model.base.family.causal
     if sampler.causal != causal:
         raise SettingError(

@@ -37,6 +37,8 @@ class Family:
     absent: tuple[str, ...] = ()  # regexes of weights a checkpoint may lack: unused by the LM
     surplus: tuple[str, ...] = ()  # regexes of weights a checkpoint may hold beyond the LM
     loose_bias: str = ""  # name of an output bias that the output layer does not own
+    # Tokens between heavy and light chain; () where light follows heavy, None: no pairs published.
+    separator: tuple[str, ...] | None = None
 
     @property
     def causal(self) -> bool:
@@ -91,6 +93,8 @@ FAMILIES: Final = {
             absent=(r"esm\.contact_head\..*",),  # reads attention maps, not part of the LM
             surplus=(r"esm\.embeddings\.position_embeddings\.weight",),  # rotary: never read
             loose_bias="lm_head.bias",
+            # ft-ESM: Burbach and Briney 2024, Patterns 5:100967, and its published training data.
+            separator=("<cls>", "<cls>"),
         ),
         Family(
             model_type="bert",
@@ -101,6 +105,7 @@ FAMILIES: Final = {
             word_embeddings="word_embeddings",
             counts_from_pad=False,
             surplus=(r"bert\.pooler\..*", r"cls\.seq_relationship\..*"),  # next-sentence task
+            separator=("[SEP]",),  # IgBert: Kenlay et al. 2024, arXiv:2403.17889
         ),
         Family(
             model_type="roberta",
@@ -123,6 +128,9 @@ FAMILIES: Final = {
             ),
             word_embeddings="embed_tokens",
             counts_from_pad=False,
+            # hfbio's own choice: of the ESM-2 vocabulary, which its models take over, "." is in no
+            # chain. The separator of infilling means another thing and is another token.
+            separator=(".",),
         ),
         Family(
             model_type="gpt_neox",
@@ -135,6 +143,9 @@ FAMILIES: Final = {
             ),
             word_embeddings="embed_in",
             counts_from_pad=False,
+            # p-IgGen: the light chain follows at once (Turnbull et al. 2024, Bioinformatics
+            # 40:btae659; its code cuts a generated pair at the length of the given heavy chain).
+            separator=(),
         ),
     )
 }

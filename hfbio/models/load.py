@@ -20,7 +20,7 @@ from hfbio.models.base_files import family_of, in_words, read_config, require_fi
 from hfbio.models.catalogue import BASES, Base, Family, find
 from hfbio.models.tags_file import ids_of_tags, read_tags
 from hfbio.models.untrusted import read_object
-from hfbio.record import AntibodyRecord, Locus
+from hfbio.record import Antibody, Locus
 from hfbio.tokens import Prompt, Tags, TokenMap
 
 
@@ -60,12 +60,47 @@ class LoadedBase:
             self.own_tags, dict(zip(self.own_tags.tokens(), ids)), self.token_map.start_id
         )
 
-    def unreadable(self, record: AntibodyRecord) -> str:
-        """Why this model cannot take a chain; empty if it can."""
-        if self.loci and record.locus not in self.loci:
-            return f"{record.locus} chain; {self.name} knows {', '.join(self.loci)}"
-        if len(record.sequence_aa) > self.max_residues:
-            return f"longer than the {self.max_residues} residues of {self.name}"
+    def require_separator(self) -> tuple[int, ...]:
+        """The ids between heavy and light chain of a pair; empty where one follows the other.
+
+        Raises:
+            SettingError: no pair has been given to models of this kind, or the tokenizer lacks
+                the separator.
+        """
+        separator = self.family.separator
+        if separator is None:
+            raise SettingError(
+                f"{self.name} is of family {self.family.model_type!r}, which reads one chain at a "
+                "time; set layout to single, or tune esm2-35m or igbert"
+            )
+        if self.token_map.between_chains is None:
+            raise SettingError(
+                f"the tokenizer of {self.name} lacks {separator[0]!r}, which stands between the "
+                f"chains of a pair in models of family {self.family.model_type!r}; set layout to "
+                "single, or add the token to the tokenizer and the model"
+            )
+        return self.token_map.between_chains
+
+    def max_residues_of(self, layout: str) -> int:
+        """The longest chain, or the longest pair: a separator takes the place of residues.
+
+        Raises:
+            SettingError: ``paired``, for a base that takes no pairs.
+        """
+        return self.max_residues - (len(self.require_separator()) if layout == "paired" else 0)
+
+    def unreadable(self, record: Antibody) -> str:
+        """Why this model cannot take a chain or a pair; empty if it can.
+
+        Raises:
+            SettingError: a pair, and a model that reads chains alone.
+        """
+        for chain in record.chains:
+            if self.loci and chain.locus not in self.loci:
+                return f"{chain.locus} chain; {self.name} knows {', '.join(self.loci)}"
+        longest = self.max_residues_of("single" if len(record.chains) == 1 else "paired")
+        if sum(len(chain.sequence_aa) for chain in record.chains) > longest:
+            return f"longer than the {longest} residues of {self.name}"
         return ""
 
     @property
@@ -173,7 +208,8 @@ def assemble(
     model.eval()
     model.config._name_or_path = name  # else a local path would travel with what is saved
     try:
-        token_map = verify.read_tokens(name, tokenizer, model.get_output_embeddings().out_features)
+        vocab_size = model.get_output_embeddings().out_features
+        token_map = verify.read_tokens(name, tokenizer, vocab_size, family.separator)
         max_residues = family.max_residues(model.config)
         if check_loss:
             verify.check_loss(name, model, token_map, loci, causal=family.causal)

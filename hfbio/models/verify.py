@@ -59,7 +59,12 @@ def check_weights(
             )
 
 
-def read_tokens(name: str, tokenizer: PreTrainedTokenizerBase, vocab_size: int) -> TokenMap:
+def read_tokens(
+    name: str,
+    tokenizer: PreTrainedTokenizerBase,
+    vocab_size: int,
+    separator: tuple[str, ...] | None = None,
+) -> TokenMap:
     """The ids of a tokenizer, taken from how it spells a known antibody.
 
     Plain text is tried first, then residues apart by spaces (ProtBert, IgBert). What stands
@@ -70,6 +75,8 @@ def read_tokens(name: str, tokenizer: PreTrainedTokenizerBase, vocab_size: int) 
         name: for the message.
         tokenizer: not changed.
         vocab_size: columns of the model's logits, at least every id.
+        separator: tokens between the chains of a pair. Where it is ``None`` or the tokenizer lacks
+            one of them, the model takes no pairs, and nothing else comes of it.
 
     Raises:
         UnknownModel: the tokenizer does not give one start, one id a residue, and one stop, or
@@ -93,6 +100,9 @@ def read_tokens(name: str, tokenizer: PreTrainedTokenizerBase, vocab_size: int) 
     if max(*ids, *residue_ids, *special) >= vocab_size:
         raise UnknownModel(f"{name}: the tokenizer has ids beyond the model's {vocab_size}")
     unknown = tokenizer(UNKNOWN, add_special_tokens=False)["input_ids"]
+    vocabulary = tokenizer.get_vocab()
+    between = tuple(vocabulary.get(token, vocab_size) for token in separator or ())
+    takes_pairs = separator is not None and all(i < vocab_size for i in between)
     return TokenMap(
         vocab_size=vocab_size,
         residue_ids=tuple(residue_ids),
@@ -103,6 +113,7 @@ def read_tokens(name: str, tokenizer: PreTrainedTokenizerBase, vocab_size: int) 
         unknown_id=unknown[0] if len(unknown) == 1 else None,
         # BERT's separator is its stop token, and marks no place of its own.
         sep_id=None if tokenizer.sep_token_id == ids[-1] else tokenizer.sep_token_id,
+        between_chains=between if takes_pairs else None,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from hfbio.bundle import write_json
 from hfbio.data.staging import staged_file
 from hfbio.errors import SettingError
 from hfbio.model import Designs
-from hfbio.score.panel import DesignReport
+from hfbio.score.panel import CHAIN_ENDS, DesignReport
 
 FORMATS = (".fasta", ".csv", ".parquet")
 
@@ -56,7 +57,8 @@ def require_writable(path: Path) -> None:
 def write_designs(designs: Designs, path: Path) -> Written:
     """Write the kept designs, and the report beside them as ``NAME.report.json``.
 
-    FASTA headers hold the id and ``key=value`` pairs; CSV and Parquet have AIRR-named columns.
+    FASTA headers hold the id and ``key=value`` pairs; CSV and Parquet have AIRR-named columns. A
+    pair is one row of a table and two entries of a FASTA file, ``NAME_heavy`` and ``NAME_light``.
     """
     require_writable(path)
     rows = [design.row() for design in designs.kept]
@@ -87,9 +89,12 @@ def write_rows(rows: list[dict[str, Any]], path: Path, *, header: Sequence[str])
 
 def _write_fasta(rows: list[dict[str, Any]], path: Path, header: Sequence[str]) -> None:
     with path.open("w", encoding="utf-8") as file:
-        for row in rows:
-            pairs = [f"{name}={row[name]}" for name in header if row[name] != ""]
-            file.write(f">{row['sequence_id']} {' '.join(pairs)}\n{row['sequence_aa']}\n")
+        for row, end in product(rows, CHAIN_ENDS):
+            if (sequence := row.get(f"sequence_aa{end}")) is None:
+                continue
+            values = {name: row.get(f"{name}{end}", row.get(name, "")) for name in header}
+            pairs = [f"{name}={value}" for name, value in values.items() if value != ""]
+            file.write(f">{row['sequence_id']}{end} {' '.join(pairs)}\n{sequence}\n")
 
 
 def _write_csv(rows: list[dict[str, Any]], path: Path) -> None:

@@ -17,7 +17,7 @@ from hfbio.data.encode import record_tag
 from hfbio.data.reject import Reject, write_rejects
 from hfbio.data.staging import staged_file
 from hfbio.errors import SettingError
-from hfbio.record import AntibodyRecord
+from hfbio.record import Antibody
 
 LABEL_COLUMNS: Final = ("locus", "v_family", "isotype", "species")
 METADATA: Final = b"hfbio"
@@ -56,7 +56,7 @@ def require_output(path: Path, source: str) -> None:
 
 
 def write_embeddings(
-    records: Sequence[AntibodyRecord],
+    records: Sequence[Antibody],
     vectors: Tensor,
     rejects: Sequence[Reject],
     path: Path,

@@ -14,7 +14,7 @@ import jinja2
 from hfbio.bundle import write_json
 from hfbio.report.figures import loss_figure, regions_figure
 from hfbio.report.task import heading, words
-from hfbio.report.text import LABELS, cell_name, contenders, held_out_table
+from hfbio.report.text import LABELS, cell_name, contenders, held_out_table, items
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ def write_report(metrics: Mapping[str, Any], folder: Path) -> Report:
         names=contenders(metrics),
         labels=LABELS,
         cell_name=cell_name,
+        items=items(metrics),
         fractions=fractions,
         heading=partial(heading, metrics),
         words=words(metrics),

@@ -22,6 +22,11 @@ def contenders(metrics: Mapping[str, Any]) -> list[str]:
     return [name for name in LABELS if name in metrics["held_out"][0]]
 
 
+def items(metrics: Mapping[str, Any]) -> str:
+    """What was measured: ``chains``, or ``pairs``; metrics of earlier versions name no layout."""
+    return "pairs" if metrics.get("layout") == "paired" else "chains"
+
+
 def own_name(metrics: Mapping[str, Any]) -> str:
     """Which contender the model itself is: ``tuned``, or ``model`` where it has no base."""
     return "tuned" if "tuned" in metrics["held_out"][0] else "model"
@@ -50,7 +55,8 @@ def held_out_table(metrics: Mapping[str, Any]) -> str:
         lines += [*_sources(sources), ""]
     lines.append(
         f"nats per {words(metrics).counted} residue, lower is better; {metrics['chains']} held-out "
-        f"chains in {metrics['clones']} clones; a uniform guess is {metrics['chance_nats']:.3f}"
+        f"{items(metrics)} in {metrics['clones']} clones; a uniform guess is "
+        f"{metrics['chance_nats']:.3f}"
     )
     return "\n".join(lines)
 

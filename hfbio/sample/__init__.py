@@ -16,7 +16,8 @@ from hfbio.sample.generate import generate
 from hfbio.sample.germline_walk import GermlineWalk
 from hfbio.sample.gibbs import Gibbs
 from hfbio.sample.guide import Guide, Score
-from hfbio.sample.request import Reach, Request, causal_template, templates
+from hfbio.sample.reach import Reach
+from hfbio.sample.request import Request, causal_template, templates
 from hfbio.sample.rules import Rules
 from hfbio.sample.state import Sampler, State, Template, begin
 from hfbio.sample.unmask import Unmask

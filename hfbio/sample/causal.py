@@ -34,13 +34,14 @@ class CausalTemplate:
     body: tuple[int, ...] = ()
     forced: Tensor | None = None  # (n,) int64 residue ids, -1 where free; the span is of n residues
     reverse: bool = False
+    between: int | None = None  # id that ends the first of two chains; spans are then these chains
 
     def __post_init__(self) -> None:
         if not self.prefix or not self.spans:
             raise ValueError("a causal template needs a prefix and a span")
         if any(not 0 <= low <= high or high < 1 for low, high in self.spans):
             raise ValueError(f"a span is a shortest and a longest length, got {self.spans}")
-        if len(self.spans) > 1 and not self.body:
+        if len(self.spans) > 1 and not self.body and self.between is None:
             raise ValueError("a chain is one span; several fill the gaps of a body")
         if self.body and (self.reverse or self.forced is not None):
             raise ValueError("gaps are filled forward, and nothing in them is forced")
@@ -51,6 +52,16 @@ class CausalTemplate:
     def end(self, tokens: TokenMap) -> int:
         """The id of the token that ends what is written."""
         return tokens.start_id if self.reverse else tokens.stop_id
+
+    def closing(self, span: int, tokens: TokenMap) -> int:
+        """The id that ends span ``span``.
+
+        Raises:
+            SettingError: it is that of infilling, which the tokenizer lacks.
+        """
+        if span + 1 == len(self.spans):
+            return self.end(tokens)
+        return tokens.require_separator() if self.between is None else self.between
 
     def written(self, row: Tensor, tokens: TokenMap) -> Tensor:
         """Ids behind the prompt of a ``(L,)`` row, without the end; separators stay."""
@@ -207,9 +218,10 @@ class Causal:
         )
         span, n_residues = list(state.span), list(state.n_residues)
         for row, over in enumerate(ended):
-            if not over and int(drawn[row]) in tokens.residue_ids:
+            closing = -1 if over else state.templates[row].closing(span[row], tokens)
+            if not over and int(drawn[row]) != closing:  # a residue, or what a scaffold forces
                 n_residues[row] += 1
-            elif not over:  # the separator, or the end
+            elif not over:
                 span[row], n_residues[row] = span[row] + 1, 0
         return replace(
             state,
@@ -232,8 +244,7 @@ def _choices(state: CausalState, row: int, tokens: TokenMap) -> list[int]:
         forced = -1 if made.forced is None else int(made.forced[n])
         ids = [forced] if forced >= 0 else _lawful(state, row, tokens)
     if n >= shortest:
-        last = at + 1 == len(made.spans)
-        ids.append(made.end(tokens) if last else tokens.require_separator())
+        ids.append(made.closing(at, tokens))
     return ids
 
 

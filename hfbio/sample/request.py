@@ -6,18 +6,15 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
-from typing import Final
 
 import torch
 
-from hfbio.alphabet import RESIDUES
+from hfbio.alphabet import CHAIN_BREAK, RESIDUES
 from hfbio.errors import SettingError
 from hfbio.sample.causal import CausalTemplate
+from hfbio.sample.reach import OPEN, Reach, pair_lengths, require_length, single_lengths
 from hfbio.sample.state import Template
-from hfbio.tokens import WILDCARD, TokenMap
-
-OPEN: Final = "_"
-"""Marks a residue to design in a scaffold, and one without a germline residue in a germline."""
+from hfbio.tokens import TokenMap
 
 
 @dataclass(frozen=True)
@@ -30,6 +27,9 @@ class Request:
     which the sampler ``germline_walk`` starts from; ``_`` stands where it has no residue. With
     ``gaps`` each run of ``_`` in the scaffold may have another length instead: a masked model is
     told one, drawn evenly from the range, a causal one that has learnt to fill gaps chooses.
+
+    Of a model of pairs both chains are drawn together, as long as those of a training pair, and
+    scaffold and germline are ``HEAVY:LIGHT``.
 
     ``guidance`` strengthens the conditions, ``contrast`` what training has added to the base: 1
     changes nothing, more goes beyond (see `hfbio.sample.contrast.Contrast`).
@@ -93,18 +93,6 @@ class Request:
             )
 
 
-@dataclass(frozen=True)
-class Reach:
-    """What a model can be asked for."""
-
-    name: str  # for messages
-    tokens: TokenMap
-    max_residues: int
-    lengths: Mapping[str, Mapping[str, int]] | None  # as in hfbio.json; None where not known
-    infills: bool = False  # a causal model that has learnt to fill gaps
-    reverse: bool = False  # a causal model that writes chains from their end
-
-
 def templates(
     request: Request, prefix: tuple[int, ...], reach: Reach, conditions: Mapping[str, str]
 ) -> Callable[[int, torch.Generator], Template]:
@@ -117,27 +105,31 @@ def templates(
         conditions: every tag field -> value or ``*``, as ``Tags.choose`` gives them.
 
     Raises:
-        SettingError: a scaffold with other letters, a chain longer than the model reads, or no
-            length where none is known; or a germline of other letters or another length.
+        SettingError: a scaffold or germline with other letters or of another number of chains, or
+            of different lengths; a chain longer than the model reads; no length where none is
+            known, or one length for a pair.
     """
     scaffold, germline = request.scaffold, request.germline
     if scaffold is None and germline is not None:
-        scaffold = OPEN * len(germline)
+        scaffold = CHAIN_BREAK.join(OPEN * len(chain) for chain in _germlines(germline, reach))
     if scaffold is not None:
         if request.gaps:
             return _of_any_length(scaffold, request.gaps, prefix, reach)
-        fixed = _scaffold(scaffold, prefix, reach)
+        fixed = scaffold_template(scaffold, prefix, reach)
         if germline is not None:
-            fixed = replace(fixed, germline=_germline(germline, len(scaffold), reach))
+            fixed = replace(fixed, germline=_germline(germline, scaffold, reach))
         if request.start is not None:
-            fixed = replace(fixed, start=_start(request.start, len(scaffold), reach))
+            fixed = replace(fixed, start=_start(request.start, scaffold, reach))
         return lambda index, rng: fixed
-    lengths, weights = _lengths(request.length, reach, conditions)
+    if reach.paired:
+        lengths, weights = pair_lengths(request.length, reach, conditions)
+    else:
+        single, weights = single_lengths(request.length, reach, conditions)
+        lengths = [(n,) for n in single]
 
     def template(index: int, rng: torch.Generator) -> Template:
-        n = lengths[int(torch.multinomial(weights, 1, generator=rng))]
-        blank = torch.zeros(n, dtype=torch.int64)
-        return Template(prefix, blank, torch.ones(n, dtype=torch.bool))
+        drawn = lengths[int(torch.multinomial(weights, 1, generator=rng))]
+        return _joined(prefix, [OPEN * n for n in drawn], reach)
 
     return template
 
@@ -153,7 +145,8 @@ def causal_template(
 
     Without a scaffold the chain ends where the model ends it: within ``length`` if that is given,
     else between the shortest and the longest training chain with these tags, and where those are
-    not known, anywhere up to what the model reads.
+    not known, anywhere up to what the model reads. So do both chains of a pair, the first one
+    where the model writes the separator.
 
     Args:
         request: what to generate.
@@ -162,16 +155,19 @@ def causal_template(
         conditions: every tag field -> value or ``*``, as ``Tags.choose`` gives them.
 
     Raises:
-        SettingError: a scaffold with other letters, or a chain longer than the model reads.
+        SettingError: a scaffold with other letters, a chain longer than the model reads, or a pair
+            without a scaffold from a model that writes no single token between its chains.
     """
     if reach.reverse:
         prefix = turned(prefix, reach.tokens)
     if request.scaffold is None:
         if request.length is None and reach.lengths is None:
             return CausalTemplate(prefix, ((1, reach.max_residues),), reverse=reach.reverse)
-        lengths, _ = _lengths(request.length, reach, conditions)
+        if reach.paired:
+            return _causal_pair(request.length, prefix, reach, conditions)
+        lengths, _ = single_lengths(request.length, reach, conditions)
         return CausalTemplate(prefix, ((lengths[0], lengths[-1]),), reverse=reach.reverse)
-    made = _scaffold(request.scaffold, prefix, reach)
+    made = scaffold_template(request.scaffold, prefix, reach)
     if reach.infills and made.free.any() and not made.free.all():
         return _gaps(request.scaffold, request.gaps, prefix, reach)
     if any((n, n) != gap for n, gap in zip(runs_of(request.scaffold), request.gaps)):
@@ -185,6 +181,25 @@ def causal_template(
     return CausalTemplate(prefix, ((n, n),), forced=forced, reverse=reach.reverse)
 
 
+def _causal_pair(
+    asked: int | tuple[int, int] | None,
+    prefix: tuple[int, ...],
+    reach: Reach,
+    conditions: Mapping[str, str],
+) -> CausalTemplate:
+    between = reach.tokens.require_between_chains()
+    if len(between) != 1:
+        raise SettingError(
+            f"{reach.name} writes the light chain right behind the heavy one, so that nothing "
+            f"tells where one ends; give a scaffold HEAVY{CHAIN_BREAK}LIGHT"
+        )
+    pairs, _ = pair_lengths(asked, reach, conditions)
+    spans = [(min(n), max(n)) for n in zip(*pairs)]
+    if reach.reverse:  # from the end of the light chain on
+        spans.reverse()
+    return CausalTemplate(prefix, tuple(spans), reverse=reach.reverse, between=between[0])
+
+
 def turned(prefix: tuple[int, ...], tokens: TokenMap) -> tuple[int, ...]:
     """The prefix of a chain that is written from its end: the stop token, then the tags."""
     return (tokens.stop_id, *prefix[1:])
@@ -194,14 +209,14 @@ def _of_any_length(
     scaffold: str, gaps: Sequence[tuple[int, int]], prefix: tuple[int, ...], reach: Reach
 ) -> Callable[[int, torch.Generator], Template]:
     """Templates whose gaps have lengths drawn evenly from their ranges."""
-    longest = sum(high for _, high in gaps) + len(scaffold) - scaffold.count(OPEN)
-    _require_length(longest, reach)
+    fixed = sum(letter not in (OPEN, CHAIN_BREAK) for letter in scaffold)
+    require_length(fixed + sum(high for _, high in gaps), reach)
     parts = [(key, "".join(run)) for key, run in groupby(scaffold, lambda c: c == OPEN)]
 
     def template(index: int, rng: torch.Generator) -> Template:
         lengths = iter([int(torch.randint(low, high + 1, (), generator=rng)) for low, high in gaps])
         drawn = "".join(OPEN * next(lengths) if open_ else run for open_, run in parts)
-        return _scaffold(drawn, prefix, reach)
+        return scaffold_template(drawn, prefix, reach)
 
     return template
 
@@ -211,15 +226,16 @@ def runs_of(scaffold: str) -> list[int]:
     return [len(list(run)) for is_open, run in groupby(scaffold, lambda c: c == OPEN) if is_open]
 
 
-def _start(start: str, n_residues: int, reach: Reach) -> torch.Tensor:
-    """``(n,)`` residue ids of the chain to walk on from."""
-    _require_letters("start", start, "which cannot be started from")
-    if OPEN in start or len(start) != n_residues:
-        raise SettingError(
-            f"the chain to start from must have {n_residues} residues, as the scaffold has, and no "
-            f"{OPEN!r}; it has {len(start)}"
-        )
-    return reach.tokens.encode(start)
+def _start(start: str, scaffold: str, reach: Reach) -> torch.Tensor:
+    """``(n,)`` ids of the chain to walk on from, as a `Template` has them."""
+    chains = _chains("start", start, "which cannot be started from", reach)
+    for chain, other in zip(chains, scaffold.split(CHAIN_BREAK)):
+        if OPEN in chain or len(chain) != len(other):
+            raise SettingError(
+                f"the chain to start from must have {len(other)} residues, as the scaffold has, "
+                f"and no {OPEN!r}; it has {len(chain)}"
+            )
+    return _joined((), chains, reach).residue_ids
 
 
 def _gaps(
@@ -235,70 +251,73 @@ def _gaps(
             body.append(tokens.require_mask())
             spans.append(gaps[len(spans)] if gaps else (len(run), len(run)))
         else:
-            body += tokens.encode(run).tolist()
+            heavy, pair, light = run.partition(CHAIN_BREAK)
+            body += tokens.encode(heavy).tolist()
+            body += tokens.require_between_chains() if pair else ()
+            body += tokens.encode(light).tolist()
     # Beside its residues the network reads a mask and a separator for each gap.
-    fixed = len(scaffold) - scaffold.count(OPEN)
-    _require_length(fixed + sum(high for _, high in spans) + 2 * len(spans), reach)
+    fixed = sum(letter not in (OPEN, CHAIN_BREAK) for letter in scaffold)
+    require_length(fixed + sum(high for _, high in spans) + 2 * len(spans), reach)
     return CausalTemplate(prefix, tuple(spans), body=(*body, tokens.require_separator()))
 
 
-def _scaffold(scaffold: str, prefix: tuple[int, ...], reach: Reach) -> Template:
-    _require_letters("scaffold", scaffold, "which marks a residue to design")
-    _require_length(len(scaffold), reach)
-    filled = scaffold.replace(OPEN, RESIDUES[0])
-    free = torch.tensor([letter == OPEN for letter in scaffold])
-    return Template(prefix, reach.tokens.encode(filled), free)
+def scaffold_template(scaffold: str, prefix: tuple[int, ...], reach: Reach) -> Template:
+    """The scaffold as residues and gaps, of a pair with what stands between its chains.
+
+    Raises:
+        SettingError: other letters, another number of chains, or longer than the model reads.
+    """
+    chains = _chains("scaffold", scaffold, "which marks a residue to design", reach)
+    require_length(sum(map(len, chains)), reach)
+    return _joined(prefix, chains, reach)
 
 
-def _germline(germline: str, n_residues: int, reach: Reach) -> torch.Tensor:
-    """``(n,)`` residue ids, -1 where there is none."""
-    _require_letters("germline", germline, "which stands where there is none")
-    if len(germline) != n_residues:
-        raise SettingError(
-            f"the germline has {len(germline)} places and the scaffold {n_residues}; write the two "
-            f"in the same length, {OPEN!r} where there is no germline residue"
-        )
-    return torch.tensor([reach.tokens.residue_id(letter) for letter in germline])
+def _joined(prefix: tuple[int, ...], chains: Sequence[str], reach: Reach) -> Template:
+    """The chains with the separator of the model between them, which is never designed."""
+    ids, free = [], []
+    for i, chain in enumerate(chains):
+        if i:
+            ids.append(torch.tensor(reach.tokens.require_between_chains(), dtype=torch.int64))
+            free.append(torch.zeros(len(ids[-1]), dtype=torch.bool))
+        ids.append(reach.tokens.encode(chain.replace(OPEN, RESIDUES[0])))
+        free.append(torch.tensor([letter == OPEN for letter in chain], dtype=torch.bool))
+    return Template(prefix, torch.cat(ids), torch.cat(free))
 
 
-def _require_letters(name: str, text: str, meaning: str) -> None:
-    for at, letter in enumerate(text):
-        if letter not in RESIDUES and letter != OPEN:
+def _germline(germline: str, scaffold: str, reach: Reach) -> torch.Tensor:
+    """``(n,)`` residue ids, -1 where there is none and at what stands between two chains."""
+    chains = _germlines(germline, reach)
+    for chain, other in zip(chains, scaffold.split(CHAIN_BREAK)):
+        if len(chain) != len(other):
             raise SettingError(
-                f"{name}: {letter!r} at residue {at} is neither one of {RESIDUES} "
-                f"nor {OPEN!r}, {meaning}"
+                f"the germline has {len(chain)} places and the scaffold {len(other)}; write the "
+                f"two in the same length, {OPEN!r} where there is no germline residue"
             )
+    made = _joined((), chains, reach)
+    return made.residue_ids.masked_fill(made.free | ~_are_residues(made.residue_ids, reach), -1)
 
 
-def _lengths(
-    asked: int | tuple[int, int] | None, reach: Reach, conditions: Mapping[str, str]
-) -> tuple[list[int], torch.Tensor]:
-    """Lengths to draw from and their weights."""
-    if asked is not None:
-        low, high = (asked, asked) if isinstance(asked, int) else asked
-        if not 1 <= low <= high:
-            raise SettingError(f"length must be 1 or more, low before high; got {asked}")
-        _require_length(high, reach)
-        return list(range(low, high + 1)), torch.ones(high + 1 - low)
-    if reach.lengths is None:
+def _germlines(germline: str, reach: Reach) -> list[str]:
+    return _chains("germline", germline, "which stands where there is none", reach)
+
+
+def _are_residues(ids: torch.Tensor, reach: Reach) -> torch.Tensor:
+    return torch.isin(ids, torch.tensor(reach.tokens.residue_ids))
+
+
+def _chains(name: str, text: str, meaning: str, reach: Reach) -> list[str]:
+    """The one chain, or the two of a pair, that ``text`` spells."""
+    chains = text.split(CHAIN_BREAK) if reach.paired else [text]
+    if reach.paired and (len(chains) != 2 or not all(chains)):
         raise SettingError(
-            f"{reach.name} was not fine-tuned with hfbio, so no chain lengths are known; "
-            "give a length"
+            f"{reach.name} writes pairs; give the {name} as HEAVY{CHAIN_BREAK}LIGHT, with "
+            f"{OPEN!r}, {meaning}; got {text!r:.80}"
         )
-    wanted = tuple(conditions.values())
-    counts: dict[int, float] = {}
-    for row, histogram in reach.lengths.items():
-        values = row.split("|") if row else []
-        if all(want in (WILDCARD, have) for want, have in zip(wanted, values)):
-            for length, count in histogram.items():
-                counts[int(length)] = counts.get(int(length), 0) + count
-    ordered = sorted(counts)
-    _require_length(ordered[-1], reach)
-    return ordered, torch.tensor([counts[n] for n in ordered], dtype=torch.float32)
-
-
-def _require_length(n_residues: int, reach: Reach) -> None:
-    if n_residues > reach.max_residues:
-        raise SettingError(
-            f"{n_residues} residues asked; {reach.name} reads at most {reach.max_residues}"
-        )
+    for chain in chains:
+        for at, letter in enumerate(chain):
+            if letter not in RESIDUES and letter != OPEN:
+                raise SettingError(
+                    f"{name}: {letter!r} at residue {at} is neither one of {RESIDUES} "
+                    f"nor {OPEN!r}, {meaning}"
+                )
+    return chains

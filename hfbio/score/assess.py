@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from hfbio.data.encode import Example, encode_described
-from hfbio.record import AntibodyRecord
+from hfbio.record import Antibody
 from hfbio.score.baseline import BaselinePredictor, PositionFrequency
 from hfbio.score.calibrate import fit_temperature
 from hfbio.score.causal import next_predictor, span_predictor
@@ -59,7 +59,7 @@ class Contender:
 
 def measure_model(
     contender: Contender,
-    records: Sequence[AntibodyRecord],
+    records: Sequence[Antibody],
     *,
     draws: int,
     seed: int,
@@ -81,8 +81,8 @@ def measure_model(
 
 def measure_calibrated(
     contender: Contender,
-    fit_on: Sequence[AntibodyRecord],
-    records: Sequence[AntibodyRecord],
+    fit_on: Sequence[Antibody],
+    records: Sequence[Antibody],
     *,
     draws: int,
     seed: int,
@@ -129,8 +129,8 @@ def measure_calibrated(
 
 
 def measure_baselines(
-    train: Sequence[AntibodyRecord],
-    records: Sequence[AntibodyRecord],
+    train: Sequence[Antibody],
+    records: Sequence[Antibody],
     contender: Contender,
     *,
     draws: int,

@@ -20,7 +20,8 @@ def next_predictor(
 ) -> Predict:
     """Predict each residue from those before it, or after it if ``reverse``.
 
-    The sum over a chain is ``-ln p(residues | tags)``, but for its end, which is not counted.
+    The sum over a chain is ``-ln p(residues | tags)``, but for its end, which is not counted; nor
+    is the separator of a pair.
 
     Args:
         model: returns an object with ``logits`` ``(B, L, V)``; put into evaluation mode.
@@ -49,8 +50,11 @@ def next_residues(
     ]
     answers = []
     for (nats, hits), example in zip(_read(model, tokens, shown), examples):
-        n = len(example.residues)  # the label after the last one is the end of the chain
-        answers.append((nats[:n].flip(0), hits[:n].flip(0)) if reverse else (nats[:n], hits[:n]))
+        nats, hits = nats[:-1], hits[:-1]  # the last label is the end of the chain
+        if reverse:
+            nats, hits = nats.flip(0), hits.flip(0)
+        at = example.residues - example.residues[0]  # a separator is predicted between two chains
+        answers.append((nats[at], hits[at]))
     return answers
 
 

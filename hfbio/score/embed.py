@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hfbio.data.encode import Example, pad
 from hfbio.errors import SettingError
-from hfbio.record import REGIONS, AntibodyRecord
+from hfbio.record import REGIONS, Antibody
 from hfbio.tokens import TokenMap
 
 POOLS: Final = {
@@ -87,9 +87,10 @@ def parts_of(region: str) -> tuple[str, ...]:
     return POOLS[region]
 
 
-def residues_of(record: AntibodyRecord, region: str) -> str:
+def residues_of(record: Antibody, region: str) -> str:
     """The residues of a numbered record that lie in ``region``, a key of `POOLS`."""
-    return "".join(record.region(name) for name in parts_of(region))
+    names = parts_of(region)
+    return "".join(chain.region(name) for chain in record.chains for name in names)
 
 
 def _place(layer: int, n_layers: int) -> int:

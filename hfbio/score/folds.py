@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hfbio.data.encode import record_tag
 from hfbio.data.groups import clone_groups
 from hfbio.errors import DataError
-from hfbio.record import AntibodyRecord
+from hfbio.record import Antibody
 from hfbio.rng import generator
 
 LABELS: Final = ("v_family", "isotype", "locus")
@@ -57,7 +57,7 @@ class Task:
 
 
 def plan_tasks(
-    records: Sequence[AntibodyRecord],
+    records: Sequence[Antibody],
     labels: Sequence[str] = LABELS,
     *,
     repeats: int = N_REPEATS,

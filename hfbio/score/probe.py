@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hfbio.alphabet import RESIDUES
-from hfbio.record import AntibodyRecord
+from hfbio.record import Antibody
 from hfbio.score.embed import residues_of
 from hfbio.score.folds import N_FOLDS, Task
 
@@ -128,7 +128,7 @@ def probe(
     )
 
 
-def composition(records: Sequence[AntibodyRecord], region: str = "all") -> Tensor:
+def composition(records: Sequence[Antibody], region: str = "all") -> Tensor:
     """``(S, 20)`` float32 shares of ``alphabet.RESIDUES``: what can be told without any model.
 
     Args:

@@ -24,6 +24,7 @@ def summarise(
     *,
     compare: tuple[str, str] | None,
     task: str = "masked",
+    layout: str = "single",
 ) -> dict[str, Any]:
     """One entry per mask fraction, region and germline status.
 
@@ -33,10 +34,13 @@ def summarise(
         compare: two names of ``measured``; adds their difference, second minus first, with its
             95 % interval over clones.
         task: what was asked, see `hfbio.score.assess.Task`.
+        layout: ``single``; or ``paired``, where each of the ``chains`` is a pair and each region
+            that of both chains.
 
     Returns:
-        ``{"task": …, "chance_nats": …, "chains": …, "clones": …, "held_out": [row, …]}`` where a
-        row has ``masked`` (fraction; 1 for tasks that mask none), ``region``, ``status``,
+        ``{"task": …, "layout": …, "chance_nats": …, "chains": …, "clones": …,
+        "held_out": [row, …]}`` where a row has ``masked`` (fraction; 1 for tasks that mask none),
+        ``region``, ``status``,
         ``residues`` (hidden, over all draws), per name ``nats_per_residue``, ``perplexity`` and
         ``recovery`` (share of hidden residues whose most likely token was right), and where asked
         ``difference``. Cells without residues are left out.
@@ -79,6 +83,7 @@ def summarise(
             rows.append(row)
     return {
         "task": task,
+        "layout": layout,
         "chance_nats": CHANCE_NATS,
         "chains": len(groups),
         "clones": len(np.unique(groups)),

@@ -19,7 +19,7 @@ import yaml
 from transformers import HfArgumentParser, TrainingArguments
 from transformers.trainer_utils import HubStrategy
 
-from hfbio.bundle import public_settings
+from hfbio.bundle import LAYOUTS, public_settings
 from hfbio.errors import SettingError
 from hfbio.models.tags_file import TAG_FIELDS
 
@@ -74,6 +74,10 @@ class FinetuneConfig(TrainingArguments):
         default=0, metadata={"help": "longest window of a protein; 0: what the model reads"}
     )
     data_license: str = field(default="unknown", metadata={"help": "licence of the data, SPDX"})
+    layout: str = field(
+        default="single",
+        metadata={"help": "single: each chain alone; paired: heavy and light chain of one cell_id"},
+    )
     objective: str = field(
         default="diffusion", metadata={"help": "mlm, diffusion, germline, clm or infill"}
     )
@@ -153,6 +157,8 @@ class FinetuneConfig(TrainingArguments):
             )
         if self.sources and not self.architecture:
             raise SettingError("sources are for pretraining; to tune a model, name one `data`")
+        if self.layout not in LAYOUTS:
+            raise SettingError(f"layout must be {' or '.join(LAYOUTS)}, got {self.layout!r}")
         if unknown := sorted(set(self.tags) - set(TAG_FIELDS)):
             raise SettingError(f"tags {unknown} are not among {', '.join(TAG_FIELDS)}")
         if not 0 <= self.tag_dropout < 1:

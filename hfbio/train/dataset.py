@@ -10,7 +10,7 @@ from torch.utils.data import Dataset, Sampler
 
 from hfbio.data.encode import Corrupted, describe, encode, encode_protein
 from hfbio.objectives import Objective
-from hfbio.record import AntibodyRecord, ProteinRecord
+from hfbio.record import Antibody, ProteinRecord
 from hfbio.rng import generator
 from hfbio.tokens import Prompt, TokenMap
 
@@ -24,7 +24,7 @@ class CorruptedChains(Dataset[Corrupted]):
 
     def __init__(
         self,
-        records: Sequence[AntibodyRecord | ProteinRecord],
+        records: Sequence[Antibody | ProteinRecord],
         objective: Objective,
         tokens: TokenMap,
         prompt: Prompt,

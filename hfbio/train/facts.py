@@ -10,11 +10,11 @@ from typing import Any, cast
 
 from transformers.trainer_utils import TrainOutput
 
-from hfbio.bundle import Manifest
+from hfbio.bundle import Manifest, length_key
 from hfbio.data.encode import describe
 from hfbio.models import LoadedBase
 from hfbio.objectives import Objective
-from hfbio.record import AntibodyRecord
+from hfbio.record import Antibody
 from hfbio.sample import NamedSampler
 from hfbio.tokens import Tags
 from hfbio.train.config import FinetuneConfig, changed_settings
@@ -62,6 +62,7 @@ def manifest_of(setup: Setup) -> Manifest:
             "processes": config.world_size,
         },
         versions=package_versions(),
+        layout=config.layout,
     )
 
 
@@ -110,12 +111,12 @@ def source_of(config: FinetuneConfig) -> str:
     return "; ".join(source_name(name) for name in names)
 
 
-def lengths_by_tags(train: tuple[AntibodyRecord, ...], tags: Tags) -> dict[str, dict[str, int]]:
+def lengths_by_tags(train: tuple[Antibody, ...], tags: Tags) -> dict[str, dict[str, int]]:
     """Chain lengths of the training split by tag values: ``IGH|human|IGHG`` -> length -> count."""
     lengths: dict[str, Counter[str]] = defaultdict(Counter)
     for record in train:
         row = "|".join(describe(record, tags).values())
-        lengths[row][str(len(record.sequence_aa))] += 1
+        lengths[row][length_key(len(chain.sequence_aa) for chain in record.chains)] += 1
     return {row: dict(sorted(counts.items())) for row, counts in sorted(lengths.items())}
 
 

@@ -26,7 +26,7 @@ from hfbio.models import (
     set_dropout,
 )
 from hfbio.objectives import Objective, build
-from hfbio.record import AntibodyRecord
+from hfbio.record import Antibody
 from hfbio.rng import generator
 from hfbio.score.assess import Contender, task_of
 from hfbio.score.summary import summarise
@@ -104,8 +104,9 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=sharded)
     measured["tuned"] = measure(dataclasses.replace(tuned, model=model), corpus.test, config)
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    groups, layout = clone_groups(corpus.test), config.layout
     metrics = {
-        **summarise(measured, clone_groups(corpus.test), compare=("base", "tuned"), task=task),
+        **summarise(measured, groups, compare=("base", "tuned"), task=task, layout=layout),
         **run_metrics(setup, outcome, trainer.state.log_history, trainable),
         "seconds": time.perf_counter() - started,
     }
@@ -142,7 +143,7 @@ def adapter_config(config: FinetuneConfig) -> AdapterConfig:
         raise SettingError(f"adapter: {error}") from None
 
 
-def _clone_weights(records: Sequence[AntibodyRecord]) -> Tensor:
+def _clone_weights(records: Sequence[Antibody]) -> Tensor:
     """``(n,)`` one over the size of each chain's clone."""
     groups = torch.from_numpy(clone_groups(records))
     return 1 / torch.bincount(groups)[groups].double()

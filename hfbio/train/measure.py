@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hfbio.models import LoadedBase
-from hfbio.record import AntibodyRecord
+from hfbio.record import Antibody
 from hfbio.score.assess import (
     Contender,
     Task,
@@ -21,9 +21,7 @@ from hfbio.train.ranks import rows_of_rank, sum_across_ranks
 EVAL_SEED = 0  # of the held-out masks: the same for every run, so that runs can be compared
 
 
-def measure(
-    contender: Contender, records: Sequence[AntibodyRecord], config: FinetuneConfig
-) -> HeldOut:
+def measure(contender: Contender, records: Sequence[Antibody], config: FinetuneConfig) -> HeldOut:
     """Sums of a model on ``records``, of which every rank measures a part."""
     part = measure_model(
         contender,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,16 +14,16 @@ import torch
 from torch import Tensor
 
 from hfbio.alphabet import RESIDUES
-from hfbio.data import import_table, load_table, simulate_table, split_table
+from hfbio.data import import_table, simulate_table, split_table
 from hfbio.data.proteins import read_proteins
 from hfbio.errors import DataError, SettingError
 from hfbio.models import LoadedBase
-from hfbio.record import AntibodyRecord, ProteinRecord
+from hfbio.record import Antibody, ProteinRecord
 from hfbio.rng import generator
 from hfbio.train.config import FinetuneConfig
-from hfbio.train.corpus import source_name
+from hfbio.train.corpus import read_part, source_name
 
-Chain = AntibodyRecord | ProteinRecord
+Chain = Antibody | ProteinRecord
 HELD_OUT: Final = 0.01  # of each source, for validation and for test alike
 MOST_HELD_OUT: Final = 200  # chains of one source that are measured
 
@@ -37,6 +38,7 @@ class Source:
     validation: tuple[Chain, ...]
     test: tuple[Chain, ...]
     split: Mapping[str, Any]
+    left_out: Mapping[str, int] = field(default_factory=dict)  # reason -> chains, as in a `Corpus`
 
 
 def gather(config: FinetuneConfig, base: LoadedBase) -> list[Source]:
@@ -49,8 +51,10 @@ def gather(config: FinetuneConfig, base: LoadedBase) -> list[Source]:
 
     Raises:
         DataError: a source cannot be read, or has too few chains to hold any out.
-        SettingError: a weight that is not above 0.
+        SettingError: a weight that is not above 0, or pairs for a base that reads chains alone.
     """
+    if config.layout == "paired":
+        base.require_separator()
     if bad := [name for name, weight in config.source_weights().items() if not weight > 0]:
         raise SettingError(f"the weight of {bad[0]!r} must be above 0")
     folder = Path(str(config.output_dir), "data")
@@ -61,7 +65,7 @@ def gather(config: FinetuneConfig, base: LoadedBase) -> list[Source]:
     return [
         _proteins(name, weight, base, config)
         if name.startswith("proteins:")
-        else _antibodies(name, weight, folder, base)
+        else _antibodies(name, weight, folder, base, config.layout)
         for name, weight in config.source_weights().items()
     ]
 
@@ -81,16 +85,22 @@ def unigram_nats(train: Sequence[Chain], test: Sequence[Chain]) -> float:
     """
     counts = dict.fromkeys(RESIDUES, 1)
     for record in train:
-        for letter in record.sequence_aa:
+        for letter in _letters(record):
             if letter in counts:
                 counts[letter] += 1
     log_p = torch.tensor([counts[letter] for letter in RESIDUES], dtype=torch.float64)
     log_p = (log_p / log_p.sum()).log()
     found = torch.tensor(
-        [[record.sequence_aa.count(letter) for letter in RESIDUES] for record in test],
+        [[_letters(record).count(letter) for letter in RESIDUES] for record in test],
         dtype=torch.float64,
     ).sum(dim=0)
     return float(-(found * log_p).sum() / found.sum())
+
+
+def _letters(record: Chain) -> str:
+    if isinstance(record, ProteinRecord):
+        return record.sequence_aa
+    return "".join(chain.sequence_aa for chain in record.chains)
 
 
 def _prepare(name: str, folder: Path, seed: int) -> None:
@@ -113,14 +123,19 @@ def _prepare(name: str, folder: Path, seed: int) -> None:
     split_table(table, split, by="clone", fractions=shares, seed=seed)
 
 
-def _antibodies(name: str, weight: float, folder: Path, base: LoadedBase) -> Source:
+def _antibodies(name: str, weight: float, folder: Path, base: LoadedBase, layout: str) -> Source:
     split = Path(name) if _is_split(name) else folder / _slug(name)
+    left_out: Counter[str] = Counter()
     parts = {
-        part: tuple(r for r in load_table(split / f"{part}.parquet") if not base.unreadable(r))
+        part: read_part(split / f"{part}.parquet", base, layout, left_out)
         for part in ("train", "validation", "test")
     }
     if not parts["train"] or not parts["test"]:
-        raise DataError(f"source {name!r} has no chain to train on, or none to hold out")
+        item = "pair" if layout == "paired" else "chain"
+        raise DataError(
+            f"source {name!r} has no {item} to train on, or none to hold out; left out: "
+            f"{dict(left_out) or 'none'}"
+        )
     report = json.loads((split / "split.json").read_text(encoding="utf-8"))
     return Source(
         source_name(name),
@@ -129,6 +144,7 @@ def _antibodies(name: str, weight: float, folder: Path, base: LoadedBase) -> Sou
         parts["validation"][:MOST_HELD_OUT],
         parts["test"][:MOST_HELD_OUT],
         report,
+        left_out,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +19,7 @@ from hfbio.errors import DataError, SettingError
 from hfbio.models import AdapterConfig, add_tags, attach, for_objective
 from hfbio.models.scratch import fresh
 from hfbio.objectives import build
-from hfbio.record import AntibodyRecord
+from hfbio.record import Antibody, ProteinRecord
 from hfbio.rng import generator
 from hfbio.score import heldout
 from hfbio.score.assess import Contender, measure_baselines, measure_model, task_of
@@ -96,8 +97,9 @@ def pretrain(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
         trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
         told = run_metrics(setup, outcome, trainer.state.log_history, trainable)
         told.pop("split")  # each source has its own
+        groups, layout = clone_groups(corpus.test), config.layout
         metrics = {
-            **summarise(held_out, clone_groups(corpus.test), compare=None, task=task),
+            **summarise(held_out, groups, compare=None, task=task, layout=layout),
             **told,
             "sources": {source.name: _learnt(source, tuned, config) for source in sources},
             "seconds": time.perf_counter() - started,
@@ -118,18 +120,19 @@ def _join(sources: Sequence[Source]) -> Corpus:
             chain
             for source in sources
             for chain in getattr(source, part)
-            if isinstance(chain, AntibodyRecord)
+            if not isinstance(chain, ProteinRecord)
         )
         for part in ("train", "validation", "test")
     }
     if not parts["test"]:
         raise DataError("none of the sources holds antibodies; name one that does")
-    return Corpus(**parts, split={s.name: s.split for s in sources}, left_out={})
+    left_out: Counter[str] = Counter()
+    for source in sources:
+        left_out.update(source.left_out)
+    return Corpus(**parts, split={s.name: s.split for s in sources}, left_out=left_out)
 
 
-def _measure(
-    contender: Contender, records: Sequence[AntibodyRecord], config: FinetuneConfig
-) -> HeldOut:
+def _measure(contender: Contender, records: Sequence[Antibody], config: FinetuneConfig) -> HeldOut:
     return measure_model(
         contender,
         records,
@@ -141,7 +144,7 @@ def _measure(
 
 def _learnt(source: Source, contender: Contender, config: FinetuneConfig) -> dict[str, Any]:
     """Nats per hidden residue of one source, beside what counting letters gives."""
-    if isinstance(source.test[0], AntibodyRecord):
+    if not isinstance(source.test[0], ProteinRecord):
         sums = _measure(contender, source.test, config)  # type: ignore[arg-type]
     else:
         prefix = contender.prompt.ids(contender.prompt.tags.choose({}))

@@ -16,7 +16,7 @@ from hfbio.data.encode import tag_values
 from hfbio.errors import SettingError
 from hfbio.licences import is_non_commercial
 from hfbio.models import LoadedBase
-from hfbio.record import AntibodyRecord, ProteinRecord
+from hfbio.record import Antibody, ProteinRecord
 from hfbio.sample import NamedSampler
 from hfbio.sample import build as build_sampler
 from hfbio.score.assess import Contender
@@ -32,7 +32,7 @@ def make_trainer(
     setup: Setup,
     tuned: Contender,
     tagged: LoadedBase,
-    chains: Sequence[AntibodyRecord | ProteinRecord],
+    chains: Sequence[Antibody | ProteinRecord],
     weights: Tensor | None,
     callbacks: Sequence[TrainerCallback],
 ) -> AntibodyTrainer:
@@ -108,9 +108,7 @@ def mind_licences(base: LoadedBase, config: FinetuneConfig) -> None:
         warnings.warn(told, stacklevel=3)
 
 
-def collect_tags(
-    records: Sequence[AntibodyRecord], base: LoadedBase, fields: Sequence[str]
-) -> Tags:
+def collect_tags(records: Sequence[Antibody], base: LoadedBase, fields: Sequence[str]) -> Tags:
     """The condition tags that ``records`` have for ``fields``, in the style of the base."""
     rows = [tag_values(record, fields) for record in records]
     return Tags.from_rows(base.tag_style, {name: [row[name] for row in rows] for name in fields})
