@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from safetensors.torch import load_file, save_file
 from hfbio.bundle import read_manifest, write_json, write_manifest
 from hfbio.card import read_metrics, write_card
 from hfbio.models import catalogue
+from hfbio.sample import build
 
 _KEPT = (
     *("config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
@@ -40,6 +42,9 @@ def main() -> None:
     parser.add_argument(
         "--earlier_seconds", type=float, default=0, help="of legs before the run was resumed"
     )
+    parser.add_argument(
+        "--sampler_kwargs", type=json.loads, help="JSON, in place of what the run was saved with"
+    )
     options = parser.parse_args()
     folder = Path(catalogue.__file__).parent / "weights" / options.alias
     folder.mkdir(parents=True, exist_ok=True)
@@ -49,7 +54,10 @@ def main() -> None:
     manifest = dataclasses.replace(read_manifest(options.run), method="scratch")
     seconds = manifest.training["seconds"] + options.earlier_seconds
     training = {**manifest.training, "seconds": seconds}
-    write_manifest(folder, dataclasses.replace(manifest, training=training))
+    sampler = manifest.sampler
+    if options.sampler_kwargs:
+        sampler = dataclasses.asdict(build(options.sampler_kwargs))
+    write_manifest(folder, dataclasses.replace(manifest, training=training, sampler=sampler))
     metrics = read_metrics(options.run)
     metrics["run"]["method"] = "scratch"
     metrics["training"]["seconds"] = seconds

@@ -209,6 +209,16 @@ BASES: Final = {
             citation=_OWN,
         ),
         Base(
+            alias="hfbio-mini-clm",
+            model_type="llama",
+            source="bundled",
+            location="hfbio-mini-clm",
+            licence="Apache-2.0",
+            parameters=3_174_912,
+            loci=_ALL_LOCI,
+            citation=_OWN,
+        ),
+        Base(
             alias="antiberty",
             model_type="bert",
             source="package",
