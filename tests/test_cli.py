@@ -7,8 +7,10 @@ import sys
 
 import pytest
 from antibodies import GLOBIN, HEAVY, KAPPA, heavy_with, random_cdr3s
+from toys import numbered
 
 from hfbio import __version__
+from hfbio.alphabet import RESIDUES
 from hfbio.cli import main
 from hfbio.data import import_table
 from hfbio.models.catalogue import BASES
@@ -16,6 +18,7 @@ from hfbio.models.catalogue import BASES
 COMMANDS = [[], ["data"], ["data", "import"], ["data", "split"], ["finetune"], ["evaluate"]]
 COMMANDS += [
     ["sample"],
+    ["infill"],
     ["optimize"],
     ["score"],
     ["embed"],
@@ -25,6 +28,7 @@ COMMANDS += [
 ]
 COMMANDS += [["space"], ["space", "create"], ["space", "launch"]]
 SAMPLE = ["sample", "sapiens-vh", "--output", "out.fasta", "--num", "1", "--steps", "1"]
+INFILL = ["infill", "sapiens-vh", "--output", "out.fasta", "--sequence", HEAVY, "--regions"]
 
 
 @pytest.fixture
@@ -123,6 +127,15 @@ FAULTS = [
     ([*SAMPLE, "--guide", "math:cos", "--particles", "0"], "particles must be >= 1"),
     ([*SAMPLE, "--guide", "math:cos", "--guide_weight", "-1"], "guide_weight must be >= 0"),
     (["sample", "sapiens-hv", "--output", "out.csv", "--length", "120"], "did you mean"),
+    ([*SAMPLE, "--freeze", "cdr3"], "--freeze names residues of --sequence"),
+    ([*SAMPLE, "--sequence", HEAVY, "--scaffold", "A_"], "give one of the two"),
+    ([*SAMPLE, "--sequence", HEAVY, "--freeze", "cdrs,fwrs"], "there is nothing to redesign"),
+    ([*INFILL, ""], "there is nothing to redesign"),
+    ([*INFILL, "cdr9"], "'cdr9' names no residues"),
+    ([*INFILL, "cdr3", "--length", "x"], "--length must be a number or a range"),
+    ([*INFILL, "cdr3", "--length", "0"], "the length of a gap must be 1 or more"),
+    ([*INFILL, "cdr3", "--length", "8,9"], "cdr3 leaves 1 gaps, and lengths are given for 2"),
+    ([*INFILL[:5], GLOBIN, "--regions", "cdr3"], "not an antibody"),
     (["score", "sapiens-vh", "gone.fasta", "--output", "s.csv"], "gone.fasta"),
     (["score", "sapiens-vh", "given.fasta", "--output", "s.txt"], "written as .csv"),
     (["score", "sapiens-vh", "given.fasta", "--output", "s.csv"], "none of 1 chains can be"),
@@ -221,19 +234,67 @@ def test_a_guide_whose_module_fails_is_named(hfbio, tmp_path):
 
 
 def test_a_shortfall_exits_with_1_and_writes_what_there_is(hfbio, tmp_path):
-    # One open residue has 20 fillings. Lower-case letters are residues too.
-    scaffold = (HEAVY[:30] + "_" + HEAVY[31:]).lower()
+    # A likely residue at each of three places, over and over. Lower-case letters are residues too.
+    scaffold = (HEAVY[:30] + "___" + HEAVY[33:]).lower()
     code, out, err = hfbio(
-        *["sample", "sapiens-vh", "--output", "d.csv", "--num", 21, "--scaffold", scaffold],
-        *["--steps", 1, "--block_size", 210],
+        *["sample", "sapiens-vh", "--output", "d.csv", "--num", 3, "--scaffold", scaffold],
+        *["--steps", 1, "--temperature", 0],
     )
     assert code == 1
     account = json.loads((tmp_path / "d.report.json").read_text())
-    assert account["drawn"] == 20 * 21
+    assert account["drawn"] == 20 * 3
+    assert not account["exhausted"]
+    assert len(list(csv.DictReader((tmp_path / "d.csv").open()))) == account["kept"] == 1
+    assert "60 draws gave 1 valid and distinct" in err.splitlines()[-1]
+    assert "asked 3" in out
+
+
+@pytest.mark.parametrize("verb", ["infill", "sample"])
+def test_all_fillings_of_one_residue_are_twenty_and_the_message_says_so(hfbio, tmp_path, verb):
+    what = {
+        "infill": ["--sequence", HEAVY, "--regions", "31"],
+        "sample": ["--scaffold", HEAVY[:30] + "_" + HEAVY[31:]],
+    }[verb]
+    code, out, err = hfbio(verb, "sapiens-vh", "--output", "d.csv", "--num", 500, *what)
+    assert code == 1
     rows = list(csv.DictReader((tmp_path / "d.csv").open()))
-    assert 1 <= len(rows) == account["kept"] <= 20
-    assert f"420 draws gave {account['kept']} valid and distinct" in err.splitlines()[-1]
-    assert "asked 21" in out
+    assert sorted(row["sequence_aa"][30] for row in rows) == sorted(RESIDUES)
+    assert {row["sequence_aa"][:30] + row["sequence_aa"][31:] for row in rows} == {
+        HEAVY[:30] + HEAVY[31:]
+    }
+    account = json.loads((tmp_path / "d.report.json").read_text())
+    assert account["exhausted"]
+    assert (account["asked"], account["drawn"], account["kept"]) == (500, 20, 20)
+    assert "no more than 20 fillings, and 20 valid and distinct ones among them" in err
+    assert "asked 500, drawn 20" in out
+
+
+def test_a_region_of_other_lengths_is_designed_under_rules(hfbio, tmp_path):
+    code, _, _ = hfbio(
+        *["infill", "sapiens-vh", "--sequence", HEAVY.lower(), "--regions", "cdr3"],
+        *["--length", "10-12", "--forbid", "nglyc,M", "--num", 4, "--steps", 4],
+        *["--output", "d.csv"],
+    )
+    assert code == 0
+    rows = list(csv.DictReader((tmp_path / "d.csv").open()))
+    assert len(rows) == 4
+    for row in rows:
+        assert heavy_with(row["cdr3_aa"]) == row["sequence_aa"]
+        assert len(row["cdr3_aa"]) in (10, 11, 12)
+        assert "M" not in row["cdr3_aa"]
+
+
+def test_a_chain_is_varied_but_for_what_is_frozen(hfbio, tmp_path):
+    code, _, _ = hfbio(
+        *["sample", "sapiens-vh", "--sequence", HEAVY, "--freeze", "fwrs,cdr1,cdr3", "--num", 3],
+        *["--sampler", "gibbs", "--sweeps", 1, "--output", "d.csv"],
+    )
+    assert code == 0
+    start, stop = numbered(HEAVY).regions[3:5]
+    for row in csv.DictReader((tmp_path / "d.csv").open()):
+        assert row["sequence_aa"][:start] == HEAVY[:start]
+        assert row["sequence_aa"][stop:] == HEAVY[stop:]
+        assert row["sequence_aa"] != HEAVY
 
 
 def test_scores_are_written_for_what_can_be_scored_and_the_rest_is_named(hfbio, tmp_path):

@@ -80,7 +80,9 @@ class JointModel(nn.Module):
                     known = known * keep.view(shape)
             for axis in range(self.n):
                 others = [other for other in range(self.n) if other != axis]
-                table[pattern][axis] = known.sum(dim=others) / known.sum()
+                # A sum over no axis would be one over all of them.
+                one = known.sum(dim=others) if others else known
+                table[pattern][axis] = one / known.sum()
         self._table = table
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor) -> SimpleNamespace:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from hfbio.errors import SettingError
 from hfbio.model.given import numbered
 from hfbio.record import AntibodyRecord
 from hfbio.sample import Request, freeze
-from hfbio.sample.request import OPEN
+from hfbio.sample.request import OPEN, runs_of
 
 Length = tuple[int, int]
 
@@ -66,10 +66,14 @@ def _opened(
     sequence = record.sequence_aa
     if not any(open_at):
         raise SettingError("there is nothing to redesign; free at least one residue")
-    return dataclasses.replace(
-        request,
-        scaffold="".join(OPEN if free else residue for residue, free in zip(sequence, open_at)),
-        gaps=gaps,
-        start=None if gaps else sequence,
-        hints={"locus": record.locus},
-    )
+    scaffold = "".join(OPEN if free else residue for residue, free in zip(sequence, open_at))
+    hints = {"locus": record.locus}
+    same = replace(request, scaffold=scaffold, gaps=gaps, start=None, hints=hints)
+    if same.keeps_lengths:
+        return replace(same, gaps=(), start=sequence)
+    # One length for a gap is as good as a scaffold of that length.
+    sizes = iter([low if low == high else n for n, (low, high) in zip(runs_of(scaffold), gaps)])
+    runs = groupby(scaffold, lambda letter: letter == OPEN)
+    drawn = "".join(OPEN * next(sizes) if free else "".join(run) for free, run in runs)
+    told = replace(same, scaffold=drawn)
+    return replace(told, gaps=()) if told.keeps_lengths else told

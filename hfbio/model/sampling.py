@@ -83,7 +83,8 @@ def sample(
     contrast = _contrast(model, request, conditions, reach)
     draws: Iterator[tuple[Any, Tensor]]
     blanks = isinstance(sampler, Unmask | Causal) and guide is None and contrast is None
-    if blanks and _is_short(request):
+    short = blanks and _is_short(request)
+    if short:
         draws = _all_fillings(model, begin(0, generator(request.seed)), sampler, request, rules)
     else:
         draws = _draws(
@@ -119,15 +120,14 @@ def sample(
     if reference:
         kept = add_novelty(kept, reference)
     counts = report(request.num, drawn, kept)
-    exhausted = len(kept) < request.num and len(drawn) < limit
+    exhausted = short and len(kept) < request.num and next(draws, None) is None
     return Designs(tuple(kept), tuple(drawn), replace(counts, exhausted=exhausted))
 
 
 def _is_short(request: Request) -> bool:
     """Whether all fillings can be asked for: the scaffold has one or two open residues."""
     runs = runs_of(request.scaffold or "")
-    fixed = not request.gaps or request.gaps == tuple((n, n) for n in runs)
-    return request.keep == "valid" and fixed and 1 <= sum(runs) <= MOST_OPEN
+    return request.keep == "valid" and request.keeps_lengths and 1 <= sum(runs) <= MOST_OPEN
 
 
 def _draws(
@@ -192,6 +192,11 @@ def _all_fillings(
         top_p=sampler.top_p,
         allowed=allowed,
     )
+    if not found:
+        raise SettingError(
+            "the rules leave the open residues no filling beside their frozen neighbours; free "
+            "more of them, or drop a rule"
+        )
     for filling in found:
         written = blank.residue_ids.clone()
         written[order] = torch.tensor(filling)

@@ -71,6 +71,11 @@ class Request:
         if self.guidance is not None and self.contrast is not None:
             raise SettingError("guidance and contrast are two second passes; give one of the two")
 
+    @property
+    def keeps_lengths(self) -> bool:
+        """Whether every run of ``_`` in the scaffold is as long as what will fill it."""
+        return not self.gaps or self.gaps == tuple((n, n) for n in runs_of(self.scaffold or ""))
+
     def _check_gaps(self) -> None:
         runs = runs_of(self.scaffold or "")
         if not self.gaps:
@@ -86,7 +91,7 @@ class Request:
                     f"the length of a gap must be 1 or more, low before high; got {low}-{high}"
                 )
         settled = self.germline is not None or self.start is not None
-        if settled and any((n, n) != gap for n, gap in zip(runs, self.gaps)):
+        if settled and not self.keeps_lengths:
             raise SettingError(
                 "a germline, or a chain to start from, fixes the lengths of gaps; give one of the "
                 "two"
@@ -113,7 +118,7 @@ def templates(
     if scaffold is None and germline is not None:
         scaffold = CHAIN_BREAK.join(OPEN * len(chain) for chain in _germlines(germline, reach))
     if scaffold is not None:
-        if request.gaps:
+        if not request.keeps_lengths:
             return _of_any_length(scaffold, request.gaps, prefix, reach)
         fixed = scaffold_template(scaffold, prefix, reach)
         if germline is not None:
@@ -168,9 +173,12 @@ def causal_template(
         lengths, _ = single_lengths(request.length, reach, conditions)
         return CausalTemplate(prefix, ((lengths[0], lengths[-1]),), reverse=reach.reverse)
     made = scaffold_template(request.scaffold, prefix, reach)
+    if made.free.all() and request.gaps:  # a chain like any other
+        require_length(request.gaps[0][1], reach)
+        return CausalTemplate(prefix, request.gaps, reverse=reach.reverse)
     if reach.infills and made.free.any() and not made.free.all():
         return _gaps(request.scaffold, request.gaps, prefix, reach)
-    if any((n, n) != gap for n, gap in zip(runs_of(request.scaffold), request.gaps)):
+    if not request.keeps_lengths:
         raise SettingError(
             f"{reach.name} has not learnt to fill gaps, and cannot choose their lengths; give one "
             "length, or use a model trained with the objective infill"

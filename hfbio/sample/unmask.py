@@ -75,7 +75,7 @@ class Unmask:
     @property
     def looks_back(self) -> bool:
         """Whether a row with nothing open may go on."""
-        return self.remask > 0 or self.order == "planned"
+        return self.remask > 0  # what "planned" masks again is open, and its number only falls
 
     def passes(self, n_residues: int) -> int:
         """The most network passes that designs of ``n_residues`` can take."""
@@ -128,7 +128,7 @@ class Unmask:
 
     def done(self, state: State) -> bool:
         """All steps are taken, or nothing is open and nothing will be."""
-        unfinished = state.free if self.remask else state.open
+        unfinished = state.free if self.looks_back else state.open
         return state.step >= self.steps or not bool(unfinished.any())
 
     def _least_entropy(self, state: State, logits: Tensor, tokens: TokenMap) -> Tensor:
