@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hfbio.sample.draw import draw
 from hfbio.sample.rules import Rules
-from hfbio.sample.state import State, Template, begin
+from hfbio.sample.state import Choose, State, Template, begin
 from hfbio.sample.unmask import check_settings, soonest
 from hfbio.tokens import TokenMap
 
@@ -66,13 +66,18 @@ class GermlineWalk:
         """The germline at every free residue, masks where there is none; see `state.begin`."""
         return begin(templates, rngs, tokens, rules)
 
-    def step(self, state: State, logits: Tensor, tokens: TokenMap) -> State:
-        """Decide some open positions; the rest of ``ids`` is returned as it was."""
+    def chooser(self, state: State, logits: Tensor) -> Choose:
+        """How open residues are drawn: whether they mutate first, then what to."""
         uniform = state.uniform()
 
         def choose(where: Any, allowed: Tensor) -> Tensor:
             return self._draw(logits[where], state.germline[where], uniform[where], allowed)
 
+        return choose
+
+    def step(self, state: State, logits: Tensor, tokens: TokenMap) -> State:
+        """Decide some open positions; the rest of ``ids`` is returned as it was."""
+        choose = self.chooser(state, logits)
         drawn = choose(..., tokens.allowed)
         due, chosen = soonest(state, self.steps)
         return state.decide(chosen, state.lawful(chosen, drawn, choose, tokens), due)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from hfbio.errors import SettingError
-from hfbio.sample.draw import draw
 from hfbio.sample.rules import Rules
-from hfbio.sample.state import State, Template, begin
-from hfbio.sample.unmask import check_settings
+from hfbio.sample.state import Choose, State, Template, begin
+from hfbio.sample.unmask import check_settings, tempered
 from hfbio.tokens import TokenMap
 
 
@@ -80,19 +79,13 @@ class Gibbs:
         ids = state.ids.masked_scatter(state.free, torch.cat(starts))
         return self._hide(replace(state, ids=ids), tokens)
 
+    def chooser(self, state: State, logits: Tensor) -> Choose:
+        """How open residues are drawn: tempered, then cut to the nucleus."""
+        return tempered(logits, state.uniform(), self.temperature, self.top_p)
+
     def step(self, state: State, logits: Tensor, tokens: TokenMap) -> State:
         """Redraw what is hidden, and hide what comes next."""
-        uniform = state.uniform()
-
-        def choose(where: Any, allowed: Tensor) -> Tensor:
-            return draw(
-                logits[where],
-                uniform[where],
-                allowed=allowed,
-                temperature=self.temperature,
-                top_p=self.top_p,
-            )
-
+        choose = self.chooser(state, logits)
         drawn = choose(..., tokens.allowed)
         drawn = state.lawful(state.open, drawn, choose, tokens)
         return self._hide(state.decide(state.open, drawn, state.due), tokens)

@@ -13,7 +13,7 @@ from torch import Tensor
 from hfbio.errors import SettingError
 from hfbio.sample.draw import draw
 from hfbio.sample.rules import Rules
-from hfbio.sample.state import State, Template, begin
+from hfbio.sample.state import Choose, State, Template, begin
 from hfbio.tokens import TokenMap
 
 ORDERS = ("ancestral", "entropy", "planned")
@@ -91,6 +91,10 @@ class Unmask:
         """Masks at every free residue; see `state.begin`."""
         return begin(templates, rngs, tokens, rules)
 
+    def chooser(self, state: State, logits: Tensor) -> Choose:
+        """How open residues are drawn: tempered, then cut to the nucleus."""
+        return tempered(logits, state.uniform(), self.temperature, self.top_p)
+
     def step(self, state: State, logits: Tensor, tokens: TokenMap) -> State:
         """Decide some open positions; the rest of ``ids`` is returned as it was, or masked again.
 
@@ -102,17 +106,7 @@ class Unmask:
                 "unmask starts from masks, and a template shows its germline at free residues; "
                 "use the sampler germline_walk, or a template without germline"
             )
-        uniform = state.uniform()
-
-        def choose(where: Any, allowed: Tensor) -> Tensor:
-            return draw(
-                logits[where],
-                uniform[where],
-                allowed=allowed,
-                temperature=self.temperature,
-                top_p=self.top_p,
-            )
-
+        choose = self.chooser(state, logits)
         drawn = choose(..., tokens.allowed)
         due, again = None, torch.zeros_like(state.open)
         if self.order == "planned":
@@ -178,6 +172,21 @@ def soonest(state: State, steps: int) -> tuple[Tensor, Tensor]:
     due = (state.uniform() * steps).long() if state.due is None else state.due
     first = due.masked_fill(~state.open, steps).amin(dim=1, keepdim=True)
     return due, state.open & (due == first)
+
+
+def tempered(logits: Tensor, uniform: Tensor, temperature: float, top_p: float) -> Choose:
+    """`draw` from ``(B, L, V)`` logits with ``(B, L)`` numbers, wherever it is asked."""
+
+    def choose(where: Any, allowed: Tensor) -> Tensor:
+        return draw(
+            logits[where],
+            uniform[where],
+            allowed=allowed,
+            temperature=temperature,
+            top_p=top_p,
+        )
+
+    return choose
 
 
 def check_settings(steps: int, temperature: float, top_p: float) -> None:
