@@ -73,7 +73,7 @@ SCORES: dict[str, Callable[[str], float]] = {
 }
 """Of the residues of the three CDRs in a row; larger is better."""
 
-WEIGHTS = {"charge": (0.03, 0.1, 0.3, 1.0), "hydrophilic": (2.0, 5.0, 10.0, 20.0)}
+WEIGHTS = {"charge": (0.1, 0.3, 1.0, 3.0), "hydrophilic": (5.0, 10.0, 20.0, 40.0)}
 
 
 @dataclass(frozen=True)
@@ -178,6 +178,8 @@ class Point:
     valid: float
     identity: float  # mean over scaffolds of the mean over pairs, of designed residues
     n: int
+    gain: Interval | None = None  # of score over the best of as many rows, scaffold by scaffold
+    cost: Interval | None = None  # of nats, likewise
 
 
 def points(
@@ -194,19 +196,24 @@ def points(
     found = []
     for (score, method, rows, weight), ms in cells.items():
         ones, chains = [1] * len(ms), [m.chain for m in ms]
-        found.append(
-            Point(
-                score,
-                method,
-                rows,
-                weight,
-                ratio([m.value for m in ms], ones, chains),
-                ratio([known[m.chain, m.sequence] for m in ms], ones, chains),
-                float(np.mean([m.valid for m in ms])),
-                float(np.mean([_identity(ms, records, chain) for chain in sorted(set(chains))])),
-                len(ms),
-            )
+        unnatural = [known[m.chain, m.sequence] for m in ms]
+        point = Point(
+            score,
+            method,
+            rows,
+            weight,
+            ratio([m.value for m in ms], ones, chains),
+            ratio(unnatural, ones, chains),
+            float(np.mean([m.valid for m in ms])),
+            float(np.mean([_identity(ms, records, chain) for chain in sorted(set(chains))])),
+            len(ms),
         )
+        if method == "guide" and (rivals := cells.get((score, "best", rows, 0.0))):
+            above = [m.value - r.value for m, r in zip(ms, rivals)]
+            more = [n - known[r.chain, r.sequence] for n, r in zip(unnatural, rivals)]
+            gain, cost = ratio(above, ones, chains), ratio(more, ones, chains)
+            point = replace(point, gain=gain, cost=cost)
+        found.append(point)
     return found
 
 
@@ -221,7 +228,7 @@ def line(point: Point) -> str:
     name = point.method + (f" {point.weight:g}" if point.weight else "")
     return (
         f"| {name} | {point.rows} | {point.value} | {point.nats} | {point.valid:.1%} "
-        f"| {point.identity:.3f} |"
+        f"| {point.identity:.3f} | {point.gain or '–'} | {point.cost or '–'} |"
     )
 
 
@@ -307,8 +314,8 @@ def report(options: argparse.Namespace) -> None:
     for name in dict.fromkeys(p.score for p in found):
         ps = [p for p in found if p.score == name]
         print(f"\n{name}: {ps[0].n} designs a row, {n_scaffolds} scaffolds, judge {options.judge}")
-        print("| method | rows | score | nats per designed residue | valid | identity |")
-        print("|---|--:|---|---|--:|--:|", *map(line, ps), sep="\n")
+        print("| method | rows | score | nats | valid | identity | score - best | nats - best |")
+        print("|---|--:|---|---|--:|--:|---|---|", *map(line, ps), sep="\n")
     if options.figure:
         figure(found, options.judge, options.figure)
 

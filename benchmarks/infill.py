@@ -236,15 +236,18 @@ def at_true_length(
 def at_free_length(
     test: Sequence[AntibodyRecord], made: Sequence[Sequence[Filling]], groups: Sequence[int]
 ) -> list[str]:
-    """Distance of lengths, of each chain to its own, diversity, validity."""
-    truth = [len(r.region("cdr3")) for r in test]
+    """Mean length, distances of lengths and of each to its own, identity, diversity, validity."""
+    loops = [r.region("cdr3") for r in test]
+    truth = [len(loop) for loop in loops]
     lengths = [[len(f.loop) for f in fs] for fs in made]
     off = [np.mean(np.abs(np.subtract(ls, n))) for ls, n in zip(lengths, truth)]
+    alike = [np.mean([identity(f.loop, loop) for f in fs]) for fs, loop in zip(made, loops)]
     ones = [1] * len(test)
     return [
         f"{np.mean(np.concatenate(lengths)):.1f}",
         f"{wasserstein(np.concatenate(lengths), truth):.2f}",
         str(ratio(off, ones, groups)),
+        str(ratio(alike, ones, groups)),
         str(ratio([diversity([f.loop for f in fs]) for fs in made], ones, groups)),
         f"{np.mean([f.valid for fs in made for f in fs]):.1%}",
     ]
@@ -265,7 +268,6 @@ def main() -> None:
     parser.add_argument("--chains", type=int, help="the first so many alone")
     options = parser.parse_args()
     test = load_table(options.run / "data" / "test.parquet")[: options.chains]
-    test = [r for r in test if FREE[0] <= len(r.region("cdr3")) <= FREE[1]]
     counted = LoopFrequency(load_table(options.run / "data" / "train.parquet"))
     tuned, clm = hfbio.load(options.run), hfbio.load("hfbio-mini-clm")
     base = tuned.untuned()
@@ -288,11 +290,14 @@ def main() -> None:
     for name, fill in fillers.items():
         made = [fill(r, options.num, False, options.seed + i) for i, r in enumerate(test)]
         print(f"| {name} |", " | ".join(at_true_length(test, made, groups)), "|", flush=True)
-    print("\n| free length | mean | distance | off by | diversity | valid |")
-    print("|---|--:|--:|---|---|--:|")
+    print("\n| free length | mean | distance | off by | identity | diversity | valid |")
+    print("|---|--:|--:|---|---|---|--:|")
+    short = [(r, g) for r, g in zip(test, groups) if FREE[0] <= len(r.region("cdr3")) <= FREE[1]]
+    some, theirs = [r for r, _ in short], [g for _, g in short]
     for name in ("tuned, own order", "hfbio-mini-clm", "counting", "a training loop"):
-        made = [fillers[name](r, options.num, True, options.seed + i) for i, r in enumerate(test)]
-        print(f"| {name} |", " | ".join(at_free_length(test, made, groups)), "|", flush=True)
+        made = [fillers[name](r, options.num, True, options.seed + i) for i, r in enumerate(some)]
+        print(f"| {name} |", " | ".join(at_free_length(some, made, theirs)), "|", flush=True)
+    print(f"{len(some)} chains in {len(set(theirs))} clones with a loop of {FREE[0]}-{FREE[1]}")
     print("\n| nats per residue of the true loop | |\n|---|---|")
     for name, model in {"tuned": tuned, "base": base, "hfbio-mini-clm": clm}.items():
         nats = [float(loop_nats(model, r).sum()) for r in test]
