@@ -22,10 +22,17 @@ from hfbio.model.sampling import Designs
 from hfbio.models import LoadedBase
 from hfbio.record import REGIONS, Antibody, AntibodyRecord
 from hfbio.sample import GermlineWalk, Guide, NamedSampler, Request, Unmask, build
-from hfbio.score.assess import Contender, Task, measure_baselines, measure_model, task_of
+from hfbio.score.assess import (
+    Contender,
+    Task,
+    measure_baselines,
+    measure_bound,
+    measure_model,
+    task_of,
+)
 from hfbio.score.embed import mean_states, residues_of
 from hfbio.score.likelihood import Likelihood, likelihood_of, mean_by_region, residue_nats
-from hfbio.score.summary import summarise
+from hfbio.score.summary import summarise, summarise_bound
 
 
 class AntibodyModel:
@@ -324,14 +331,17 @@ class AntibodyModel:
         measured[own_name] = measure_model(own, found, batch_size=batch_size, **settings)
         if known:
             measured |= measure_baselines(known, found, own, **settings)
-        both = {"base", "tuned"} <= set(measured)
-        return summarise(
-            measured,
-            clone_groups(found),
-            compare=("base", "tuned") if both else None,
-            task=task,
-            layout=self.layout,
-        ) | ({"left_out": dict(left_out)} if self.layout == "paired" else {})
+        groups = clone_groups(found)
+        compare = ("base", "tuned") if {"base", "tuned"} <= set(measured) else None
+        told = summarise(measured, groups, compare=compare, task=task, layout=self.layout)
+        if self.manifest and self.manifest.objective["kind"] == "diffusion":
+            rivals = {"base": base, own_name: own} if untuned else {own_name: own}
+            bounds = {
+                name: measure_bound(rival, found, seed=seed, batch_size=batch_size)
+                for name, rival in rivals.items()
+            }
+            told["bound"] = summarise_bound(bounds, groups, compare=compare)
+        return told | ({"left_out": dict(left_out)} if self.layout == "paired" else {})
 
     @property
     def task(self) -> Task:
