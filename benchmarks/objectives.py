@@ -95,7 +95,6 @@ SAMPLERS: dict[str, dict[str, Draw]] = {
         "germline walk": walk,
         "unmask, ancestral": blank(order="ancestral"),
         "gibbs": gibbs,
-        "beam": beam,
     },
     "clm": {"causal": blank()},
     "infill": {"causal": blank()},
