@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from hfbio.rng import generator
 from hfbio.sample.causal import Causal, CausalTemplate
 from hfbio.sample.contrast import Contrast
-from hfbio.sample.draw import draw
+from hfbio.sample.draw import chooser
 from hfbio.sample.guide import Flock, Guide
 from hfbio.sample.network import reader
 from hfbio.sample.rules import Rules
@@ -125,10 +125,6 @@ class _Run:
 
 def _completed(state: State, logits: Tensor, tokens: TokenMap) -> Tensor:
     """``(B, L)`` ids with a draw from the model's distributions at every open position."""
-    uniform = state.uniform()
-
-    def choose(where: Any, allowed: Tensor) -> Tensor:
-        return draw(logits[where], uniform[where], allowed=allowed)
-
+    choose = chooser(logits, state.uniform())
     drawn = state.lawful(state.open, choose(..., tokens.allowed), choose, tokens)
     return torch.where(state.open, drawn, state.ids)

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from hfbio.errors import SettingError
-from hfbio.sample.draw import draw
-from hfbio.sample.rules import Rules
-from hfbio.sample.state import State, Template, begin
+from hfbio.sample.draw import chooser
+from hfbio.sample.state import Sampler, State
 from hfbio.tokens import TokenMap
 
 ORDERS = ("ancestral", "entropy", "planned")
 
 
 @dataclass(frozen=True)
-class Unmask:
+class Unmask(Sampler):
     """Decide the open positions of a block in ``steps`` passes of the network.
 
     ``ancestral``: each position is decided at a step drawn beforehand, uniformly and
@@ -51,8 +49,6 @@ class Unmask:
     Under rules an order is settled before they are asked: they change what is drawn, not when.
     """
 
-    causal: ClassVar[bool] = False
-
     kind: Literal["unmask"] = "unmask"
     order: Literal["ancestral", "entropy", "planned"] = "ancestral"
     steps: int = 32  # network passes, >= 1; more steps let residues see more of each other
@@ -81,16 +77,6 @@ class Unmask:
         """The most network passes that designs of ``n_residues`` can take."""
         return self.steps
 
-    def begin(
-        self,
-        templates: Sequence[Template],
-        rngs: Sequence[torch.Generator],
-        tokens: TokenMap,
-        rules: Rules | None = None,
-    ) -> State:
-        """Masks at every free residue; see `state.begin`."""
-        return begin(templates, rngs, tokens, rules)
-
     def step(self, state: State, logits: Tensor, tokens: TokenMap) -> State:
         """Decide some open positions; the rest of ``ids`` is returned as it was, or masked again.
 
@@ -102,17 +88,7 @@ class Unmask:
                 "unmask starts from masks, and a template shows its germline at free residues; "
                 "use the sampler germline_walk, or a template without germline"
             )
-        uniform = state.uniform()
-
-        def choose(where: Any, allowed: Tensor) -> Tensor:
-            return draw(
-                logits[where],
-                uniform[where],
-                allowed=allowed,
-                temperature=self.temperature,
-                top_p=self.top_p,
-            )
-
+        choose = chooser(logits, state.uniform(), self.temperature, self.top_p)
         drawn = choose(..., tokens.allowed)
         due, again = None, torch.zeros_like(state.open)
         if self.order == "planned":
