@@ -173,6 +173,26 @@ def test_weighing_on_the_way_finds_better_chains_than_choosing_among_finished_on
     assert by_chance + 1 < at_the_end < mean(every=1) - 0.6
 
 
+SURE = [{"temperature": 0.0}, {"top_p": 1e-6}]
+
+
+@pytest.mark.parametrize("kind", [Unmask, GermlineWalk])
+@pytest.mark.parametrize("shape", SURE, ids=["cold", "narrow"])
+def test_completions_are_as_sharp_as_the_sampler(shape, kind):
+    heard = set()
+
+    def listen(sequences):
+        heard.update(sequences)
+        return [0.0] * len(sequences)
+
+    one = torch.tensor([0.5, 0.3, 0.2])
+    alone = torch.einsum("i,j,k,l->ijkl", one, one, one, one)  # no residue knows of another
+    sampler, guide = kind(steps=4, **shape), Guide(listen, particles=4)
+    made = designs(JointModel(alone), sampler, blank(4), 4, guide=guide)
+    # So the law of a residue is the same at all steps, and the likeliest is drawn from the first.
+    assert heard == {TOKENS.decode(ids) for ids in made} == {LETTERS[0] * 4}
+
+
 def test_systematic_draws_are_off_by_less_than_one_and_right_on_average():
     weights = torch.tensor([0.5, 0.26, 0.2, 0.04, 0.0], dtype=torch.float64)
     total = torch.zeros(5, dtype=torch.float64)

@@ -13,9 +13,7 @@ Choose = Callable[[Any, Tensor], Tensor]
 """``choose(where, allowed)``: the ids at an index of a block, drawn from the ``allowed`` ones."""
 
 
-def chooser(
-    logits: Tensor, uniform: Tensor, temperature: float = 1.0, top_p: float = 1.0
-) -> Choose:
+def chooser(logits: Tensor, uniform: Tensor, temperature: float, top_p: float) -> Choose:
     """A draw that can be repeated at some places of a block, with the same random numbers.
 
     Args:

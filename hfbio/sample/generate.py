@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from hfbio.rng import generator
 from hfbio.sample.causal import Causal, CausalTemplate
 from hfbio.sample.contrast import Contrast
-from hfbio.sample.draw import chooser
 from hfbio.sample.guide import Flock, Guide
 from hfbio.sample.network import reader
 from hfbio.sample.rules import Rules
@@ -104,7 +103,7 @@ class _Run:
         while not sampler.done(state):
             logits = read(state)
             if flock is not None and not sampler.causal and flock.due(state.step):
-                clean = _completed(state, logits, tokens)
+                clean = _completed(state, logits, tokens, sampler)
                 going = state.free if sampler.looks_back else state.open
                 flock.weigh(self._sequences(templates, clean))
                 rows = flock.resample(going.any(dim=1))
@@ -123,8 +122,8 @@ class _Run:
         return [tokens.decode(chain) for chain in chains]
 
 
-def _completed(state: State, logits: Tensor, tokens: TokenMap) -> Tensor:
-    """``(B, L)`` ids with a draw from the model's distributions at every open position."""
-    choose = chooser(logits, state.uniform())
+def _completed(state: State, logits: Tensor, tokens: TokenMap, sampler: Sampler) -> Tensor:
+    """``(B, L)`` ids with what the sampler would draw now at every open position."""
+    choose = sampler.chooser(state, logits)
     drawn = state.lawful(state.open, choose(..., tokens.allowed), choose, tokens)
     return torch.where(state.open, drawn, state.ids)

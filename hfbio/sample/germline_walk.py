@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hfbio.sample.draw import draw
+from hfbio.sample.draw import Choose, draw
 from hfbio.sample.state import Sampler, State
 from hfbio.sample.unmask import check_settings, soonest
 from hfbio.tokens import TokenMap
@@ -47,13 +47,18 @@ class GermlineWalk(Sampler):
         """The most network passes that designs of ``n_residues`` can take."""
         return self.steps
 
-    def step(self, state: State, logits: Tensor, tokens: TokenMap) -> State:
-        """Decide some open positions; the rest of ``ids`` is returned as it was."""
+    def chooser(self, state: State, logits: Tensor) -> Choose:
+        """How open residues are drawn: whether they mutate first, then what to."""
         uniform = state.uniform()
 
         def choose(where: Any, allowed: Tensor) -> Tensor:
             return self._draw(logits[where], state.germline[where], uniform[where], allowed)
 
+        return choose
+
+    def step(self, state: State, logits: Tensor, tokens: TokenMap) -> State:
+        """Decide some open positions; the rest of ``ids`` is returned as it was."""
+        choose = self.chooser(state, logits)
         drawn = choose(..., tokens.allowed)
         due, chosen = soonest(state, self.steps)
         return state.decide(chosen, state.lawful(chosen, drawn, choose, tokens), due)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hfbio.errors import SettingError
-from hfbio.sample.draw import chooser
+from hfbio.sample.draw import Choose, chooser
 from hfbio.sample.rules import Rules
 from hfbio.sample.state import Sampler, State, Template, begin
 from hfbio.sample.unmask import check_settings
@@ -73,9 +73,13 @@ class Gibbs(Sampler):
         ids = state.ids.masked_scatter(state.free, torch.cat(starts))
         return self._hide(replace(state, ids=ids), tokens)
 
+    def chooser(self, state: State, logits: Tensor) -> Choose:
+        """How open residues are drawn: tempered, then cut to the nucleus."""
+        return chooser(logits, state.uniform(), self.temperature, self.top_p)
+
     def step(self, state: State, logits: Tensor, tokens: TokenMap) -> State:
         """Redraw what is hidden, and hide what comes next."""
-        choose = chooser(logits, state.uniform(), self.temperature, self.top_p)
+        choose = self.chooser(state, logits)
         drawn = choose(..., tokens.allowed)
         drawn = state.lawful(state.open, drawn, choose, tokens)
         return self._hide(state.decide(state.open, drawn, state.due), tokens)

@@ -25,7 +25,8 @@ class Guide:
     Masked models: sequential Monte Carlo (Wu et al. 2023, the twisted diffusion sampler, arXiv
     2306.17775, with its twisting functions as weights alone; Singhal et al. 2025, Feynman-Kac
     steering, arXiv 2501.06848, the difference potential). Between steps the open residues of each
-    particle are completed by one draw from what the model says now, and the particle is weighted by
+    particle are completed by one draw from what the model says now, as sharp as the sampler's
+    own, and the particle is weighted by
 
         exp(weight * (score of this completion - score of the one before)),
 

@@ -139,6 +139,10 @@ class Sampler(Protocol):
         """What the network is shown first: `begin`."""
         return begin(templates, rngs, tokens, rules)
 
+    def chooser(self, state: State, logits: Tensor) -> Choose:
+        """How residues are drawn from ``(B, L, V)`` logits; takes numbers from the generators."""
+        ...
+
     def step(self, state: State, logits: Tensor, tokens: TokenMap) -> State:
         """Decide some open positions from ``(B, L, V)`` logits; frozen ones never change."""
         ...

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hfbio.errors import SettingError
-from hfbio.sample.draw import chooser
+from hfbio.sample.draw import Choose, chooser
 from hfbio.sample.state import Sampler, State
 from hfbio.tokens import TokenMap
 
@@ -77,6 +77,10 @@ class Unmask(Sampler):
         """The most network passes that designs of ``n_residues`` can take."""
         return self.steps
 
+    def chooser(self, state: State, logits: Tensor) -> Choose:
+        """How open residues are drawn: tempered, then cut to the nucleus."""
+        return chooser(logits, state.uniform(), self.temperature, self.top_p)
+
     def step(self, state: State, logits: Tensor, tokens: TokenMap) -> State:
         """Decide some open positions; the rest of ``ids`` is returned as it was, or masked again.
 
@@ -88,7 +92,7 @@ class Unmask(Sampler):
                 "unmask starts from masks, and a template shows its germline at free residues; "
                 "use the sampler germline_walk, or a template without germline"
             )
-        choose = chooser(logits, state.uniform(), self.temperature, self.top_p)
+        choose = self.chooser(state, logits)
         drawn = choose(..., tokens.allowed)
         due, again = None, torch.zeros_like(state.open)
         if self.order == "planned":
