@@ -163,7 +163,7 @@ def new_model(folder: Path, architecture: str, **settings):
             "max_steps": 60,
             "learning_rate": 2e-2,
             "output_dir": folder / "mini",
-            "sampler_kwargs": json.dumps({"steps": 2}),
+            "sampler_kwargs": json.dumps({} if architecture == "llama" else {"steps": 2}),
         }
         | settings
     )

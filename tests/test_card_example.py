@@ -19,6 +19,7 @@ from hfbio.bundle import write_json
 from hfbio.card import measure_designs, run_example, write_card
 from hfbio.card.example import command, common_conditions
 from hfbio.cli import app
+from hfbio.sample import build
 from hfbio.tokens import Tags
 
 
@@ -114,7 +115,7 @@ def test_the_panel_counts_every_draw(folder):
     assert alone["asked"] == alone["drawn"] == 6
     assert alone["valid"] + sum(alone["faults"].values()) == 6
     assert alone["novel"] is alone["median_nearest_identity"] is None
-    assert alone["sampler"] == MANIFEST.sampler
+    assert alone["sampler"] == dataclasses.asdict(build(MANIFEST.sampler))
     assert json.loads(json.dumps(alone)) == alone
     drawn = model.sample(hfbio.Request(num=6, seed=2, keep="all"))
     assert alone["valid"] == sum(design.valid for design in drawn.drawn) > 0

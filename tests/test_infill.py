@@ -420,3 +420,8 @@ def test_fillings_come_in_the_same_order_for_8_and_for_64(sapiens, writers):
         assert sequences(few)[:8] == sequences(many)[:8]
         assert few.kept == many.kept[:8]
         assert len(many.kept) == 64
+
+
+def test_a_chain_of_another_locus_than_the_model_knows_is_refused(sapiens):
+    with pytest.raises(SettingError, match="the chain is of IGK; sapiens-vh knows IGH"):
+        sapiens.infill(KAPPA, "cdr3")

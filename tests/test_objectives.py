@@ -375,7 +375,7 @@ def test_every_epoch_shows_each_chain_once_in_another_order():
         ("diffusion", {"steps": 3}, "has no setting 'steps'; it has: min_t"),
         ("germline", {"min_t": 0}, "min_t must be in"),
         ("germline", {"min_t": 1}, "min_t must be in"),
-        ("gibbs", {}, "is not one of: diffusion, germline, mlm"),
+        ("gibbs", {}, "is not one of: clm, diffusion, germline, infill, mlm"),
         ("mlm", {"kind": "mlm"}, "has no setting 'kind'"),
     ],
 )

@@ -159,9 +159,12 @@ def test_a_shortfall_exits_with_1_and_writes_what_there_is(hfbio, tmp_path, open
         (["--output", "d.csv", "--forbid", "N{2}"], "'{' at character 2"),
         (["--output", "d.csv", "--edits", 0], "edits must be >= 1"),
         (["--output", "d.csv", "--num", 0], "num must be >= 1"),
-        (["--output", "d.csv", "--guide", "nowhere"], "write module:function"),
-        (["--output", "d.csv", "--guide", "no_such_module:f"], "importing no_such_module failed"),
-        (["--output", "d.csv", "--guide", "math:humanness"], "math has no function humanness"),
+        (["--output", "d.csv", "--guide", "nowhere"], "--guide must be module:function"),
+        (
+            ["--output", "d.csv", "--guide", "no_such_module:f"],
+            "there is no module 'no_such_module'",
+        ),
+        (["--output", "d.csv", "--guide", "math:humanness"], "has no function 'humanness'"),
         (["--output", "d.csv", "--freeze", "cdr9"], "'cdr9' names no residues"),
     ],
 )

@@ -274,10 +274,12 @@ def test_forced_residues_survive_a_guide(more):
     [
         (Unmask(steps=6), PositionModel(), mixed_for(Unmask()), TOKENS),
         (Unmask(order="entropy", steps=6), PositionModel(), mixed_for(Unmask()), TOKENS),
+        (Unmask(order="planned", steps=6), PositionModel(), mixed_for(Unmask()), TOKENS),
+        (Unmask(remask=0.7, steps=6), PositionModel(), mixed_for(Unmask()), TOKENS),
         (GermlineWalk(steps=6), PositionModel(), mixed_for(GermlineWalk()), TOKENS),
         (Causal(), Table(), various, CAUSAL),
     ],
-    ids=["ancestral", "entropy", "walk", "causal"],
+    ids=["ancestral", "entropy", "planned", "remask", "walk", "causal"],
 )
 def test_a_guided_design_does_not_depend_on_its_block(sampler, model, template, tokens):
     settings = {"tokens": tokens, "seed": 5, "guide": Guide(tryptophans, 2.0, particles=3)}

@@ -120,17 +120,10 @@ def sample(
     )
     if sequence:
         request = varied(sequence.upper(), freeze, request)
-    settings = {
-        "kind": sampler,
-        "order": order,
-        "steps": steps,
-        "remask": remask,
-        "sweeps": sweeps,
-        "temperature": temperature,
-        "top_p": top_p,
-    }
+    shape = {"temperature": temperature, "top_p": top_p}
+    walk = {"kind": sampler, "order": order, "steps": steps, "remask": remask, "sweeps": sweeps}
     steering = (guide, guide_weight, particles)
-    _run(model, request, settings, steering, output, reference, base, device)
+    _run(model, request, {**walk, **shape}, steering, output, reference, base, device)
 
 
 def infill(
@@ -184,17 +177,10 @@ def infill(
     )
     lengths = [_range(part, "--length") for part in length.split(",")] if length else []
     request = infill_request(sequence.upper(), regions, lengths, request)
-    settings = {
-        "kind": sampler,
-        "order": order,
-        "steps": steps,
-        "remask": remask,
-        "sweeps": sweeps,
-        "temperature": temperature,
-        "top_p": top_p,
-    }
+    shape = {"temperature": temperature, "top_p": top_p}
+    walk = {"kind": sampler, "order": order, "steps": steps, "remask": remask, "sweeps": sweeps}
     steering = (guide, guide_weight, particles)
-    _run(model, request, settings, steering, output, reference, base, device)
+    _run(model, request, {**walk, **shape}, steering, output, reference, base, device)
 
 
 def _run(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -12,20 +11,19 @@ from hfbio.alphabet import CHAIN_BREAK
 from hfbio.bundle import Manifest
 from hfbio.data import Fault, Reject
 from hfbio.data.encode import encode, encode_described
-from hfbio.data.groups import clone_groups
 from hfbio.data.pairs import pair
 from hfbio.errors import DataError, SequenceError, SettingError
 from hfbio.model import sampling
+from hfbio.model.evaluate import evaluate
 from hfbio.model.infill import infill_request
 from hfbio.model.optimize import Lead, Optimized, optimize
 from hfbio.model.sampling import Designs
 from hfbio.models import LoadedBase
 from hfbio.record import REGIONS, Antibody, AntibodyRecord
 from hfbio.sample import GermlineWalk, Guide, NamedSampler, Request, Unmask, build
-from hfbio.score.assess import Contender, Task, measure_baselines, measure_model, task_of
+from hfbio.score.assess import Task, task_of
 from hfbio.score.embed import mean_states, residues_of
 from hfbio.score.likelihood import Likelihood, likelihood_of, mean_by_region, residue_nats
-from hfbio.score.summary import summarise
 
 
 class AntibodyModel:
@@ -156,7 +154,7 @@ class AntibodyModel:
             source: their file, for the rejects; ``line`` there is the place in ``records``.
             region: where a chain must have residues; a key of `hfbio.score.embed.POOLS`.
         """
-        found, alone = self._paired(records)
+        found, alone = self.paired(records)
         kept: list[Antibody] = []
         faults = {id(chain): why for chain, why in alone}
         for record in found:
@@ -190,7 +188,7 @@ class AntibodyModel:
             SequenceError: a chain is not numbered, or longer than the model reads.
         """
         for record in records:  # all of them before the work, not after half of it
-            self._require_readable(record)
+            self.require_readable(record)
         for record in records:
             (example,) = encode_described([record], self.base.token_map, self.prompt)
             nats = residue_nats(
@@ -241,7 +239,7 @@ class AntibodyModel:
         if not records:
             raise DataError("there is no chain to embed")
         for record in records:
-            self._require_readable(record)
+            self.require_readable(record)
         if own_tags:
             examples = encode_described(records, self.base.token_map, self.prompt)
         else:
@@ -300,38 +298,7 @@ class AntibodyModel:
             DataError: there is no chain, or no pair.
             SequenceError: a chain is not numbered, or longer than the model reads.
         """
-        known, _ = self._paired(train)
-        found, alone = self._paired(records)
-        left_out = Counter(why for _, why in alone)
-        if not found:
-            raise DataError(
-                f"there is no pair to evaluate on: {dict(left_out)}"
-                if left_out
-                else "there is no chain to evaluate on"
-            )
-        for record in found:
-            self._require_readable(record)
-        settings: dict[str, Any] = {"draws": draws, "seed": seed}
-        task = self.task
-        own = Contender(self.model, self.base.token_map, self.prompt, task)
-        own_name = "base" if self.manifest is None else "tuned"
-        if self.manifest and not self.manifest.has_base:
-            own_name = "model"
-        measured = {}
-        if untuned := self.untuned():
-            base = Contender(untuned.model, untuned.base.token_map, untuned.prompt, task)
-            measured["base"] = measure_model(base, found, batch_size=batch_size, **settings)
-        measured[own_name] = measure_model(own, found, batch_size=batch_size, **settings)
-        if known:
-            measured |= measure_baselines(known, found, own, **settings)
-        both = {"base", "tuned"} <= set(measured)
-        return summarise(
-            measured,
-            clone_groups(found),
-            compare=("base", "tuned") if both else None,
-            task=task,
-            layout=self.layout,
-        ) | ({"left_out": dict(left_out)} if self.layout == "paired" else {})
+        return evaluate(self, records, train=train, draws=draws, seed=seed, batch_size=batch_size)
 
     @property
     def task(self) -> Task:
@@ -349,13 +316,14 @@ class AntibodyModel:
         """``single``, or ``paired`` for a model that was trained on pairs."""
         return self.manifest.layout if self.manifest else "single"
 
-    def _paired(
+    def paired(
         self, records: Sequence[AntibodyRecord]
     ) -> tuple[Sequence[Antibody], list[tuple[AntibodyRecord, str]]]:
         """What the model reads, and the chains that are in no pair with the reason."""
         return pair(records) if self.layout == "paired" else (records, [])
 
-    def _require_readable(self, record: Antibody) -> None:
+    def require_readable(self, record: Antibody) -> None:
+        """Raise `SequenceError` for what is longer than the model reads."""
         n_residues = sum(len(chain.sequence_aa) for chain in record.chains)
         most = self.base.max_residues_of("single" if len(record.chains) == 1 else "paired")
         if n_residues > most:

@@ -71,11 +71,7 @@ def sample(
     """Generate new chains; see `AntibodyModel.sample`."""
     _require_fit(model, request, sampler)
     tokens = model.base.token_map
-    hints = {
-        name: value
-        for name, value in (request.hints or {}).items()
-        if value in model.tags.values.get(name, ())
-    }
+    hints = _known_hints(model, request)
     conditions = model.tags.choose({**hints, **(request.conditions or {})})
     reach = _reach(model)
     rules = Rules.parse(request.forbid) if request.forbid else None
@@ -206,6 +202,21 @@ def _all_fillings(
 def serving(causal: bool) -> str:
     """The samplers for causal models, or for masked ones, in words."""
     return ", ".join(name for name, kind in SAMPLERS.items() if kind.causal == causal)
+
+
+def _known_hints(model: AntibodyModel, request: Request) -> dict[str, str]:
+    """The hints of a request that the model has learnt.
+
+    Raises:
+        SettingError: the chain is of a locus that the model does not know.
+    """
+    hints = dict(request.hints or {})
+    known = model.tags.values.get("locus", ()) or tuple(map(str, model.base.loci))
+    if "locus" in hints and known and hints["locus"] not in known:
+        raise SettingError(
+            f"the chain is of {hints['locus']}; {model.base.name} knows {', '.join(known)}"
+        )
+    return {n: value for n, value in hints.items() if value in model.tags.values.get(n, ())}
 
 
 def _require_fit(model: AntibodyModel, request: Request, sampler: NamedSampler) -> None:

@@ -51,6 +51,8 @@ def held_out_table(metrics: Mapping[str, Any]) -> str:
             if row["masked"] == masked:
                 lines.append(_line(row, names))
         lines.append("")
+    if bound := metrics.get("bound"):
+        lines += ["whole chains, diffusion bound", _bound(bound, names), ""]
     if sources := metrics.get("sources"):
         lines += [*_sources(sources), ""]
     lines.append(
@@ -80,10 +82,20 @@ def _sources(sources: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _bound(bound: Mapping[str, Any], names: list[str]) -> str:
+    cells = (f"{bound[n]['nats_per_residue']:.3f}" if n in bound else "" for n in names)
+    line = f"  {'all residues':<14}{''.join(f'{cell:>18}' for cell in cells)}"
+    return line + _interval(bound)
+
+
 def _line(row: Mapping[str, Any], names: list[str]) -> str:
     values = "".join(f"{row[name]['nats_per_residue']:>18.3f}" for name in names)
     line = f"  {cell_name(row):<14}{values}"
-    if gap := row.get("difference"):
-        interval = f"{gap['nats_per_residue']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"
-        line += f"{interval:>26}"
-    return line
+    return line + _interval(row)
+
+
+def _interval(row: Mapping[str, Any]) -> str:
+    if not (gap := row.get("difference")):
+        return ""
+    interval = f"{gap['nats_per_residue']:+.3f} [{gap['low']:+.3f}, {gap['high']:+.3f}]"
+    return f"{interval:>26}"

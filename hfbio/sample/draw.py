@@ -3,9 +3,32 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
+
+Choose = Callable[[Any, Tensor], Tensor]
+"""``choose(where, allowed)``: the ids at an index of a block, drawn from the ``allowed`` ones."""
+
+
+def chooser(logits: Tensor, uniform: Tensor, temperature: float, top_p: float) -> Choose:
+    """A draw that can be repeated at some places of a block, with the same random numbers.
+
+    Args:
+        logits: ``(B, L, V)``.
+        uniform: ``(B, L)``.
+        temperature: as for `draw`.
+        top_p: as for `draw`.
+    """
+
+    def choose(where: Any, allowed: Tensor) -> Tensor:
+        return draw(
+            logits[where], uniform[where], allowed=allowed, temperature=temperature, top_p=top_p
+        )
+
+    return choose
 
 
 def draw(

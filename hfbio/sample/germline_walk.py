@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from hfbio.sample.draw import draw
-from hfbio.sample.rules import Rules
-from hfbio.sample.state import Choose, State, Template, begin
+from hfbio.sample.draw import Choose, draw
+from hfbio.sample.state import Sampler, State
 from hfbio.sample.unmask import check_settings, soonest
 from hfbio.tokens import TokenMap
 
 
 @dataclass(frozen=True)
-class GermlineWalk:
+class GermlineWalk(Sampler):
     """Decide the open positions of a block, which show their germline, in ``steps`` passes.
 
     The reverse process of the ``germline`` objective with equal time steps: each position is
@@ -37,8 +35,6 @@ class GermlineWalk:
     mutate a little too seldom.
     """
 
-    causal: ClassVar[bool] = False
-
     kind: Literal["germline_walk"] = "germline_walk"
     steps: int = 32  # network passes, >= 1; more steps let mutations see more of each other
     temperature: float = 1.0  # >= 0, finite; below 1 sharpens, 0 takes the most likely mutation
@@ -47,24 +43,9 @@ class GermlineWalk:
     def __post_init__(self) -> None:
         check_settings(self.steps, self.temperature, self.top_p)
 
-    @property
-    def looks_back(self) -> bool:
-        """Whether a row with nothing open may go on."""
-        return False
-
     def passes(self, n_residues: int) -> int:
         """The most network passes that designs of ``n_residues`` can take."""
         return self.steps
-
-    def begin(
-        self,
-        templates: Sequence[Template],
-        rngs: Sequence[torch.Generator],
-        tokens: TokenMap,
-        rules: Rules | None = None,
-    ) -> State:
-        """The germline at every free residue, masks where there is none; see `state.begin`."""
-        return begin(templates, rngs, tokens, rules)
 
     def chooser(self, state: State, logits: Tensor) -> Choose:
         """How open residues are drawn: whether they mutate first, then what to."""

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from hfbio.errors import SettingError
+from hfbio.sample.draw import Choose, chooser
 from hfbio.sample.rules import Rules
-from hfbio.sample.state import Choose, State, Template, begin
-from hfbio.sample.unmask import check_settings, tempered
+from hfbio.sample.state import Sampler, State, Template, begin
+from hfbio.sample.unmask import check_settings
 from hfbio.tokens import TokenMap
 
 
 @dataclass(frozen=True)
-class Gibbs:
+class Gibbs(Sampler):
     """Redraw every free residue of a chain ``sweeps`` times, each given all the others.
 
     A sweep hides ``block`` residues at a time, in an order drawn for it, and draws them from the
@@ -28,8 +29,6 @@ class Gibbs:
 
     Few sweeps stay near the start: use it to vary a chain, `Unmask` to make one.
     """
-
-    causal: ClassVar[bool] = False
 
     kind: Literal["gibbs"] = "gibbs"
     sweeps: int = 4  # times that each free residue is redrawn, >= 1; a network pass per block
@@ -42,11 +41,6 @@ class Gibbs:
             if value < 1:
                 raise SettingError(f"{name} must be >= 1, got {value}")
         check_settings(1, self.temperature, self.top_p)
-
-    @property
-    def looks_back(self) -> bool:
-        """Whether a row with nothing open may go on."""
-        return False
 
     def passes(self, n_residues: int) -> int:
         """The most network passes that designs of ``n_residues`` can take."""
@@ -81,7 +75,7 @@ class Gibbs:
 
     def chooser(self, state: State, logits: Tensor) -> Choose:
         """How open residues are drawn: tempered, then cut to the nucleus."""
-        return tempered(logits, state.uniform(), self.temperature, self.top_p)
+        return chooser(logits, state.uniform(), self.temperature, self.top_p)
 
     def step(self, state: State, logits: Tensor, tokens: TokenMap) -> State:
         """Redraw what is hidden, and hide what comes next."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar, Protocol
 
@@ -12,11 +12,9 @@ from torch import Tensor
 from hfbio.alphabet import RESIDUES
 from hfbio.data.encode import pad
 from hfbio.errors import SettingError
+from hfbio.sample.draw import Choose
 from hfbio.sample.rules import Rules
 from hfbio.tokens import TokenMap
-
-Choose = Callable[[Any, Tensor], Tensor]
-"""``choose(where, allowed)``: the ids at an index of a block, drawn from the ``allowed`` ones."""
 
 
 @dataclass(frozen=True)
@@ -124,12 +122,12 @@ class State:
 class Sampler(Protocol):
     """A way to decide the open positions, as a frozen dataclass that never sees a model."""
 
-    causal: ClassVar[bool]  # for models that see what stands before a position alone
+    causal: ClassVar[bool] = False  # for models that see what stands before a position alone
 
     @property
     def looks_back(self) -> bool:
         """Whether a row with nothing open may go on."""
-        ...
+        return False
 
     def begin(
         self,
@@ -138,8 +136,8 @@ class Sampler(Protocol):
         tokens: TokenMap,
         rules: Rules | None = None,
     ) -> State:
-        """What the network is shown first."""
-        ...
+        """What the network is shown first: `begin`."""
+        return begin(templates, rngs, tokens, rules)
 
     def chooser(self, state: State, logits: Tensor) -> Choose:
         """How residues are drawn from ``(B, L, V)`` logits; takes numbers from the generators."""

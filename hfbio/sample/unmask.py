@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from hfbio.errors import SettingError
-from hfbio.sample.draw import draw
-from hfbio.sample.rules import Rules
-from hfbio.sample.state import Choose, State, Template, begin
+from hfbio.sample.draw import Choose, chooser
+from hfbio.sample.state import Sampler, State
 from hfbio.tokens import TokenMap
 
 ORDERS = ("ancestral", "entropy", "planned")
 
 
 @dataclass(frozen=True)
-class Unmask:
+class Unmask(Sampler):
     """Decide the open positions of a block in ``steps`` passes of the network.
 
     ``ancestral``: each position is decided at a step drawn beforehand, uniformly and
@@ -51,8 +49,6 @@ class Unmask:
     Under rules an order is settled before they are asked: they change what is drawn, not when.
     """
 
-    causal: ClassVar[bool] = False
-
     kind: Literal["unmask"] = "unmask"
     order: Literal["ancestral", "entropy", "planned"] = "ancestral"
     steps: int = 32  # network passes, >= 1; more steps let residues see more of each other
@@ -81,19 +77,9 @@ class Unmask:
         """The most network passes that designs of ``n_residues`` can take."""
         return self.steps
 
-    def begin(
-        self,
-        templates: Sequence[Template],
-        rngs: Sequence[torch.Generator],
-        tokens: TokenMap,
-        rules: Rules | None = None,
-    ) -> State:
-        """Masks at every free residue; see `state.begin`."""
-        return begin(templates, rngs, tokens, rules)
-
     def chooser(self, state: State, logits: Tensor) -> Choose:
         """How open residues are drawn: tempered, then cut to the nucleus."""
-        return tempered(logits, state.uniform(), self.temperature, self.top_p)
+        return chooser(logits, state.uniform(), self.temperature, self.top_p)
 
     def step(self, state: State, logits: Tensor, tokens: TokenMap) -> State:
         """Decide some open positions; the rest of ``ids`` is returned as it was, or masked again.
@@ -172,21 +158,6 @@ def soonest(state: State, steps: int) -> tuple[Tensor, Tensor]:
     due = (state.uniform() * steps).long() if state.due is None else state.due
     first = due.masked_fill(~state.open, steps).amin(dim=1, keepdim=True)
     return due, state.open & (due == first)
-
-
-def tempered(logits: Tensor, uniform: Tensor, temperature: float, top_p: float) -> Choose:
-    """`draw` from ``(B, L, V)`` logits with ``(B, L)`` numbers, wherever it is asked."""
-
-    def choose(where: Any, allowed: Tensor) -> Tensor:
-        return draw(
-            logits[where],
-            uniform[where],
-            allowed=allowed,
-            temperature=temperature,
-            top_p=top_p,
-        )
-
-    return choose
 
 
 def check_settings(steps: int, temperature: float, top_p: float) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 from hfbio.data.encode import Example, encode_described
 from hfbio.record import Antibody
 from hfbio.score.baseline import BaselinePredictor, PositionFrequency
+from hfbio.score.bound import bound
 from hfbio.score.calibrate import fit_temperature
 from hfbio.score.causal import next_predictor, span_predictor
 from hfbio.score.heldout import FRACTIONS, HeldOut, Predict, measure, model_predictor
@@ -76,6 +77,21 @@ def measure_model(
         seed=seed,
         batch_size=batch_size,
         rows=rows,
+    )
+
+
+def measure_bound(
+    contender: Contender,
+    records: Sequence[Antibody],
+    *,
+    seed: int,
+    batch_size: int,
+    rows: Sequence[int] | None = None,
+) -> HeldOut:
+    """`bound` of a masked model; see there for the arguments."""
+    examples = encode_described(records, contender.tokens, contender.prompt)
+    return bound(
+        examples, contender.predictor(examples), seed=seed, batch_size=batch_size, rows=rows
     )
 
 

@@ -87,7 +87,7 @@ def measure(
                     for row in part
                 ]
                 for row, at, (n, h) in zip(part, hidden, predict(part, hidden)):
-                    cells = _cells(examples[row])[at]
+                    cells = cells_of(examples[row])[at]
                     nats[f, row].view(-1).index_add_(0, cells, n.double())
                     hits[f, row].view(-1).index_add_(0, cells, h.long())
                     residues[f, row].view(-1).index_add_(0, cells, torch.ones_like(cells))
@@ -154,7 +154,7 @@ def hide(n_residues: int, fraction: float, rng: torch.Generator) -> Tensor:
     return torch.randperm(n_residues, generator=rng)[:n_hidden]
 
 
-def _cells(example: Example) -> Tensor:
+def cells_of(example: Example) -> Tensor:
     """``(n,)`` flat index of (region, status) for each residue."""
     at = example.residues
     germline, observed = example.germline_ids[at], example.input_ids[at]

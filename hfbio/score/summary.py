@@ -18,6 +18,24 @@ CHANCE_NATS = math.log(len(RESIDUES))
 """Nats per residue of a uniform guess among the 20 residues: ln 20 = 2.996."""
 
 
+def summarise_bound(
+    measured: Mapping[str, HeldOut],
+    groups: Sequence[int] | NDArray[np.int64],
+    *,
+    compare: tuple[str, str] | None,
+) -> dict[str, Any]:
+    """Bounds on whole chains (`hfbio.score.bound`) as one row: per name ``nats_per_residue``.
+
+    Args:
+        measured: name -> bound, all on the same chains and masks.
+        groups: as for `summarise`.
+        compare: as for `summarise`.
+    """
+    (row, *_) = summarise(measured, groups, compare=compare)["held_out"]
+    told = {name: {"nats_per_residue": row[name]["nats_per_residue"]} for name in measured}
+    return {**told, **({"difference": row["difference"]} if compare else {})}
+
+
 def summarise(
     measured: Mapping[str, HeldOut],
     groups: Sequence[int] | NDArray[np.int64],

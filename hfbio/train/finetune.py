@@ -29,13 +29,13 @@ from hfbio.objectives import Objective, build
 from hfbio.record import Antibody
 from hfbio.rng import generator
 from hfbio.score.assess import Contender, task_of
-from hfbio.score.summary import summarise
+from hfbio.score.summary import summarise, summarise_bound
 from hfbio.train.config import FinetuneConfig
 from hfbio.train.corpus import prepare
 from hfbio.train.facts import Setup, run_metrics
 from hfbio.train.folder import find_checkpoint, staged_bundle
 from hfbio.train.hardware import describe_hardware
-from hfbio.train.measure import measure, measure_before
+from hfbio.train.measure import measure, measure_before, measure_whole
 from hfbio.train.ranks import is_sharded, require_world, untie
 from hfbio.train.save import save_merged, save_weights
 from hfbio.train.start import (
@@ -85,7 +85,11 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
     corpus = prepare(config, base, resumed=checkpoint is not None)
 
     task = task_of(dataclasses.asdict(cast(Any, objective)), causal=base.family.causal)
-    measured = measure_before(base, corpus, config, task)
+    untuned = Contender(base.model.to(config.device), base.token_map, base.own_prompt, task)
+    measured = measure_before(untuned, corpus, config)
+    bounds = {}
+    if objective.kind == "diffusion":
+        bounds["base"] = measure_whole(untuned, corpus.test, config)
 
     tags = collect_tags(corpus.train, base, config.tags)
     setup = Setup(config, base, tags, corpus, objective, sampler, describe_hardware(config))
@@ -102,11 +106,15 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
 
     # Without the autocast that Accelerate wraps around: in float32, as the base was measured.
     model = trainer.accelerator.unwrap_model(trainer.model, keep_fp32_wrapper=sharded)
-    measured["tuned"] = measure(dataclasses.replace(tuned, model=model), corpus.test, config)
+    tuned = dataclasses.replace(tuned, model=model)
+    measured["tuned"] = measure(tuned, corpus.test, config)
+    if bounds:
+        bounds["tuned"] = measure_whole(tuned, corpus.test, config)
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     groups, layout = clone_groups(corpus.test), config.layout
     metrics = {
         **summarise(measured, groups, compare=("base", "tuned"), task=task, layout=layout),
+        **({"bound": summarise_bound(bounds, groups, compare=("base", "tuned"))} if bounds else {}),
         **run_metrics(setup, outcome, trainer.state.log_history, trainable),
         "seconds": time.perf_counter() - started,
     }

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hfbio.models import LoadedBase
 from hfbio.record import Antibody
 from hfbio.score.assess import (
     Contender,
-    Task,
     measure_baselines,
+    measure_bound,
     measure_calibrated,
     measure_model,
 )
@@ -34,13 +33,26 @@ def measure(contender: Contender, records: Sequence[Antibody], config: FinetuneC
     return sum_across_ranks(part, config)
 
 
+def measure_whole(
+    contender: Contender, records: Sequence[Antibody], config: FinetuneConfig
+) -> HeldOut:
+    """The diffusion bound on whole chains, of which every rank measures a part."""
+    part = measure_bound(
+        contender,
+        records,
+        seed=EVAL_SEED,
+        batch_size=config.per_device_eval_batch_size,
+        rows=rows_of_rank(len(records), config),
+    )
+    return sum_across_ranks(part, config)
+
+
 def measure_before(
-    base: LoadedBase, corpus: Corpus, config: FinetuneConfig, task: Task
+    untuned: Contender, corpus: Corpus, config: FinetuneConfig
 ) -> dict[str, HeldOut]:
     """The base as it came, at its best temperature, and plain counting, on the test split."""
-    untuned = Contender(base.model.to(config.device), base.token_map, base.own_prompt, task)
     measured = {"base": measure(untuned, corpus.test, config)}
-    if corpus.validation and task == "masked":
+    if corpus.validation and untuned.task == "masked":
         measured["base_calibrated"] = _measure_calibrated(untuned, corpus, config)
     return measured | measure_baselines(
         corpus.train, corpus.test, untuned, draws=config.eval_mask_draws, seed=EVAL_SEED

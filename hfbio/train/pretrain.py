@@ -22,9 +22,15 @@ from hfbio.objectives import build
 from hfbio.record import Antibody, ProteinRecord
 from hfbio.rng import generator
 from hfbio.score import heldout
-from hfbio.score.assess import Contender, measure_baselines, measure_model, task_of
+from hfbio.score.assess import (
+    Contender,
+    measure_baselines,
+    measure_bound,
+    measure_model,
+    task_of,
+)
 from hfbio.score.heldout import HeldOut
-from hfbio.score.summary import summarise
+from hfbio.score.summary import summarise, summarise_bound
 from hfbio.train.config import FinetuneConfig
 from hfbio.train.corpus import Corpus
 from hfbio.train.facts import Setup, run_metrics
@@ -98,6 +104,11 @@ def pretrain(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
         told = run_metrics(setup, outcome, trainer.state.log_history, trainable)
         told.pop("split")  # each source has its own
         groups, layout = clone_groups(corpus.test), config.layout
+        if objective.kind == "diffusion":
+            whole = measure_bound(
+                tuned, corpus.test, seed=EVAL_SEED, batch_size=config.per_device_eval_batch_size
+            )
+            told["bound"] = summarise_bound({"model": whole}, groups, compare=None)
         metrics = {
             **summarise(held_out, groups, compare=None, task=task, layout=layout),
             **told,
