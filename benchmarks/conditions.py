@@ -7,11 +7,9 @@ value with at least 30 training chains, NUM valid designs that were asked for it
 guidance, are compared with NUM that were asked for nothing. Agreement is the share of designs that
 the judge puts where they were asked for; 95 % intervals of a difference are Newcombe's.
 
-The judge sees real chains and designs through one lens: anarcism names V and J gene, immunum
-numbers, and what differs from that V gene's allele in IMGT's reference set (that of GenAIRR) is a
-mutation. It is fitted on all real chains of the run, and a second one on those that the run has
-held out alone, so that it shares no clone with what the model has seen. Neither sees a design
-before it is fitted. Designs are kept in RUN/conditions and not drawn twice.
+The judge (isotype_judge.py) is fitted on all real chains of the run; a second one on those that the
+run has held out alone, so that it shares no clone with what the model has seen. Designs are kept in
+RUN/conditions and not drawn twice.
 """
 
 from __future__ import annotations
@@ -21,28 +19,22 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from math import sqrt
 from pathlib import Path
-from statistics import fmean, median
+from statistics import median
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from isotype_judge import Judge, accuracy, looks, recalls
 
 import hfbio
-from hfbio.alphabet import RESIDUES, translate
 from hfbio.data import load_table, nearest_identity
 from hfbio.data.encode import record_tag
 from hfbio.data.groups import clone_groups
-from hfbio.numbering import nearest_germline, number
 from hfbio.record import AntibodyRecord
 
 MIN_CHAINS = 30  # of a tag value in training; fewer teach nothing
-LAST_V = 103  # IMGT: Cys104 cannot mutate in a valid chain, and the junction begins behind it
-REGION_STOPS = (27, 39, 56, 66, LAST_V + 1)  # first IMGT position behind fwr1, cdr1, … fwr3
 Z = 1.959964  # 97.5 % point of the normal distribution
-REPEATS = 3  # of the cross-validation, each with other folds
 UNTAGGED = "untagged"
 
 
@@ -55,135 +47,6 @@ class Drawn:
     sequences: list[str]
     n_drawn: int
     n_valid: int
-
-
-@dataclass(frozen=True)
-class Look:
-    """One chain as the judge sees it; ``v_gene`` is empty where no germline could be named."""
-
-    v_gene: str
-    j_gene: str
-    numbers: NDArray[np.float64]
-
-    @property
-    def v_family(self) -> str:
-        return self.v_gene.partition("-")[0]
-
-
-# What the judge sees
-
-
-@cache
-def germline_residues() -> dict[str, dict[int, str]]:
-    """IMGT position -> residue of every human heavy V allele, from the gapped reference set."""
-    import GenAIRR
-
-    alleles = [a for group in GenAIRR.data.HUMAN_IGH_IMGT.v_alleles.values() for a in group]
-    return {allele.name: _residues(allele.gapped_seq.upper()) for allele in alleles}
-
-
-def _residues(gapped: str) -> dict[int, str]:
-    codons = {start // 3 + 1: gapped[start : start + 3] for start in range(0, len(gapped) - 2, 3)}
-    return {position: translate(codon) for position, codon in codons.items() if "." not in codon}
-
-
-def mutated_positions(sequence: str, germline: dict[int, str]) -> list[int]:
-    """IMGT positions up to `LAST_V` where a chain differs from its germline, insertions apart."""
-    return [
-        position
-        for (position, letter), residue in zip(number(sequence).positions, sequence)
-        if not letter and position <= LAST_V and germline.get(position, residue) != residue
-    ]
-
-
-def looks(sequences: Sequence[str]) -> list[Look]:
-    """What the judge is shown of valid heavy chains."""
-    result = []
-    for sequence, found in zip(sequences, nearest_germline(sequences)):
-        germline = germline_residues().get(found.v_gene) if found else None
-        if found is None or germline is None:
-            result.append(Look("", "", np.zeros(0)))
-            continue
-        mutated = mutated_positions(sequence, germline)
-        per_region = np.histogram(mutated, (1, *REGION_STOPS))[0]
-        cuts = number(sequence).regions
-        cdr3 = sequence[cuts[5] : cuts[6]]
-        numbers = [
-            *per_region,
-            len(mutated),
-            found.v_identity,
-            found.j_identity,
-            len(cdr3),
-            len(sequence),
-            *(sequence.count(residue) for residue in RESIDUES),
-            *(cdr3.count(residue) for residue in RESIDUES),
-            *np.isin(np.arange(1, LAST_V + 1), mutated),
-        ]
-        result.append(Look(_gene(found.v_gene), _gene(found.j_gene), np.array(numbers, float)))
-    return result
-
-
-def _gene(allele: str) -> str:
-    return allele.partition("*")[0]
-
-
-def features(seen: Sequence[Look], genes: Sequence[str]) -> NDArray[np.float64]:
-    """``(N, F)``: numbers, and one column for each of ``genes``, V and J alike."""
-    rows = [[*look.numbers, *(gene in (look.v_gene, look.j_gene) for gene in genes)] for look in seen]
-    return np.array(rows, float)
-
-
-class Judge:
-    """Names the isotype that a heavy chain resembles most."""
-
-    def __init__(self, seen: Sequence[Look], isotypes: Sequence[str], seed: int = 0) -> None:
-        counts = Counter(gene for look in seen for gene in (look.v_gene, look.j_gene))
-        self._genes = sorted(gene for gene, n in counts.items() if n >= 3)
-        self._forest = _forest(seed).fit(features(seen, self._genes), list(isotypes))
-
-    def __call__(self, seen: Sequence[Look]) -> list[str]:
-        """The isotype of each chain; empty where it has no germline."""
-        known = [look for look in seen if look.v_gene]
-        named = iter(self._forest.predict(features(known, self._genes)) if known else ())
-        return [str(next(named)) if look.v_gene else "" for look in seen]
-
-
-def _forest(seed: int) -> Any:
-    from sklearn.ensemble import ExtraTreesClassifier
-
-    return ExtraTreesClassifier(
-        400, class_weight="balanced", min_samples_leaf=3, random_state=seed
-    )
-
-
-# How well it sees
-
-
-def cross_validated(
-    seen: Sequence[Look], isotypes: Sequence[str], groups: NDArray[np.int64], repeat: int
-) -> list[str]:
-    """The isotype of each chain by a judge fitted without its clone: five folds."""
-    from sklearn.model_selection import StratifiedGroupKFold
-
-    named = [""] * len(seen)
-    folds = StratifiedGroupKFold(5, shuffle=True, random_state=repeat)
-    for train, test in folds.split(np.zeros(len(seen)), isotypes, groups):
-        judge = Judge([seen[i] for i in train], [isotypes[i] for i in train])
-        for i, name in zip(test, judge([seen[i] for i in test])):
-            named[i] = name
-    return named
-
-
-def recalls(
-    truth: Sequence[str], named: Sequence[str], weights: Sequence[float]
-) -> dict[str, float]:
-    """Share of each isotype's chains that was named; their mean is the balanced accuracy."""
-    right: Counter[str] = Counter()
-    total: Counter[str] = Counter()
-    for isotype, name, weight in zip(truth, named, weights):
-        right[isotype] += weight * (isotype == name)  # type: ignore[assignment]
-        total[isotype] += weight  # type: ignore[assignment]
-    return {isotype: right[isotype] / total[isotype] for isotype in sorted(total)}
 
 
 # Shares
@@ -231,9 +94,7 @@ class Row:
         )
 
 
-def agreement(
-    names: dict[tuple[str, float], list[str]], natural: dict[str, float]
-) -> list[Row]:
+def agreement(names: dict[tuple[str, float], list[str]], natural: dict[str, float]) -> list[Row]:
     """Rows of every tag value in ``natural``; ``names`` holds what the judge said of each set."""
     untagged = names[UNTAGGED, 1.0]
     return [
@@ -249,7 +110,9 @@ def agreement(
 # Drawing
 
 
-def requests(train: Iterable[AntibodyRecord], weights: Sequence[float]) -> list[tuple[str, str, float]]:
+def requests(
+    train: Iterable[AntibodyRecord], weights: Sequence[float]
+) -> list[tuple[str, str, float]]:
     """Tag field, value and guidance of every set of designs; the one without a tag first."""
     chains = list(train)
     wanted = [(UNTAGGED, UNTAGGED, 1.0)]
@@ -282,15 +145,144 @@ def draw(model: Any, field: str, value: str, guidance: float, options: Any) -> D
         designs.report.valid,
     )
     path.parent.mkdir(exist_ok=True)
-    path.write_text(
-        json.dumps(
-            {
-                "asked": asked,
-                "drawn": drawn.n_drawn,
-                "valid": drawn.n_valid,
-                "sequences": drawn.sequences,
-            }
-        )
-    )
+    told = {"drawn": drawn.n_drawn, "valid": drawn.n_valid, "sequences": drawn.sequences}
+    path.write_text(json.dumps({"asked": asked, **told}))
     print(f"drawn: {value}, guidance {guidance:g}", flush=True)
     return drawn
+
+
+# Telling
+
+
+def price(sets: Sequence[Drawn], train: Sequence[str]) -> str:
+    """Validity, novelty and diversity of sets of designs, as a row's end."""
+    n_drawn, n_valid = sum(s.n_drawn for s in sets), sum(s.n_valid for s in sets)
+    to_train = [x for s in sets for x in nearest_identity(s.sequences, train).identity]
+    # Halves of one set, so that no design is compared with itself.
+    among = [
+        x for s in sets for x in nearest_identity(s.sequences[::2], s.sequences[1::2]).identity
+    ]
+    return f"{n_valid / n_drawn:.3f} | {median(to_train):.3f} | {median(among):.3f} |"
+
+
+def figure(rows: Sequence[Row], path: Path) -> None:
+    """Agreement of each tag value by guidance, with 95 % intervals, untagged and real chains."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot as plt
+
+    weights = sorted({row.guidance for row in rows})
+    colours = dict(zip(weights, ("#0072B2", "#E69F00", "#009E73", "#CC79A7")))  # Okabe and Ito
+    values = sorted({row.value for row in rows}, key=lambda v: (v.startswith("IGHV"), v))
+    figure, axis = plt.subplots(figsize=(7, 0.55 * len(values) + 1.2))
+    for row in rows:
+        y = values.index(row.value) + 0.18 * (weights.index(row.guidance) - (len(weights) - 1) / 2)
+        low, high = wilson(row.hits, row.n)
+        axis.plot([low, high], [y, y], color=colours[row.guidance], linewidth=2)
+        axis.plot(row.hits / row.n, y, "o", color=colours[row.guidance], markersize=5)
+    for y, value in enumerate(values):
+        row = next(row for row in rows if row.value == value)
+        axis.plot(row.untagged_hits / row.n_untagged, y, "o", mfc="white", mec="black")
+        axis.plot([row.natural] * 2, [y - 0.3, y + 0.3], color="black", linewidth=1)
+    first = next(row for row in rows if row.value == values[0])
+    axis.text(first.untagged_hits / first.n_untagged, -0.55, "untagged", ha="center", fontsize=8)
+    axis.text(first.natural, -0.55, "real, held out", ha="center", fontsize=8)
+    for row in rows:
+        if row.value == values[0]:
+            y = 0.18 * (weights.index(row.guidance) - (len(weights) - 1) / 2)
+            name = "tagged" if row.guidance == 1 else f"guidance {row.guidance:g}"
+            right = wilson(row.hits, row.n)[1] + 0.01
+            axis.text(right, y, name, va="center", fontsize=7, color=colours[row.guidance])
+    axis.set_yticks(range(len(values)), values)
+    axis.set_ylim(len(values) - 0.4, -0.8)
+    axis.set_xlim(-0.02, 1.02)
+    axis.set_xlabel("designs that the judge puts where they were asked for (share, 95 % interval)")
+    axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150, bbox_inches="tight")
+
+
+def fit_judges(
+    records: Sequence[AntibodyRecord], n_train: int
+) -> tuple[dict[str, Judge], dict[str, float]]:
+    """A judge by all chains and one by those behind the first ``n_train``; held-out recalls."""
+    seen, isotypes = looks([r.sequence_aa for r in records]), [r.isotype for r in records]
+    groups = clone_groups(records)
+    natural: dict[str, float] = {}
+    judges = {}
+    for name, start in (("all chains", 0), ("held-out chains alone", n_train)):
+        measured = accuracy(seen[start:], isotypes[start:], groups[start:])
+        print(
+            f"judge by {name}: {len(seen) - start} in {len(set(groups[start:]))} clones; {measured}"
+        )
+        natural = natural or measured.recall
+        judges[name] = Judge(seen[start:], isotypes[start:])
+    families = [record_tag(record, "v_family") for record in records]
+    return judges, natural | recalls(families, [look.v_family for look in seen], np.ones(len(seen)))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--num", type=int, default=200)
+    parser.add_argument("--guidance", type=float, nargs="+", default=[1.0, 2.0, 3.0])
+    parser.add_argument(
+        "--steps", type=int, default=None, help="of the sampler; the run's own if absent"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--figure", type=Path)
+    options = parser.parse_args()
+
+    splits = [
+        load_table(options.run / "data" / f"{n}.parquet") for n in ("train", "validation", "test")
+    ]
+    model = hfbio.load(options.run)
+    sets = [
+        (field, draw(model, field, value, guidance, options))
+        for field, value, guidance in requests(splits[0], options.guidance)
+    ]
+    judges, natural = fit_judges([r for split in splits for r in split], len(splits[0]))
+    seen = {(s.value, s.guidance): looks(s.sequences) for _, s in sets}
+    lost = sum(not look.v_gene for set_ in seen.values() for look in set_)
+    print(f"designs without a germline, which agree with nothing: {lost}")
+
+    fields = {s.value: field for field, s in sets}
+    by_family = {key: [look.v_family for look in set_] for key, set_ in seen.items()}
+    shown: list[Row] = []
+    for name, judge in judges.items():
+        said = {key: judge(set_) for key, set_ in seen.items()}
+        rows = agreement(said, {v: n for v, n in natural.items() if fields.get(v) == "isotype"})
+        table(f"Isotype, judge by {name}", rows)
+        for weight in options.guidance:
+            print(pooled([row for row in rows if row.guidance == weight]))
+        shown = shown or rows
+    families = {v: n for v, n in natural.items() if fields.get(v) == "v_family"}
+    table("V family", family_rows := agreement(by_family, families))
+
+    train = [record.sequence_aa for record in splits[0]]
+    print("\n| tag | guidance | valid of drawn | nearest training chain | nearest other design |")
+    print("|---|---|---|---|---|")
+    for field, weight in dict.fromkeys((field, s.guidance) for field, s in sets):
+        mine = [s for f, s in sets if (f, s.guidance) == (field, weight)]
+        print(f"| {field} | {weight:g} | {price(mine, train)}")
+    if options.figure:
+        figure(shown + family_rows, options.figure)
+
+
+def pooled(rows: Sequence[Row]) -> str:
+    """All values of one tag together: without heed of the tag their mean is 1 / values."""
+    hits, n = sum(row.hits for row in rows), sum(row.n for row in rows)
+    low, high = wilson(hits, n)
+    return (
+        f"all {len(rows)} at guidance {rows[0].guidance:g}: {hits / n:.3f} "
+        f"[{low:.3f}, {high:.3f}]; designs that heed no tag {1 / len(rows):.3f}"
+    )
+
+
+def table(title: str, rows: Sequence[Row]) -> None:
+    print(f"\n{title}\n\n| asked | guidance | agree | untagged | difference (95 %) | real chains |")
+    print("|---|---|---|---|---|---|", *(row.line() for row in rows), sep="\n")
+
+
+if __name__ == "__main__":
+    main()
