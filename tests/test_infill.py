@@ -341,7 +341,7 @@ CONTRAST = {"contrast": 1.5}
 def test_nor_with_a_second_pass_nor_written_token_by_token(tuned, writers, name, more, guide):
     model = tuned if name == "tuned" else writers[name]
     sampler = Unmask(steps=3, temperature=4.0) if name == "tuned" else Causal(temperature=4.0)
-    n_seeds, num = (2, 8) if guide else (3, 32)
+    n_seeds, num = (4, 16) if guide else (3, 32)
     assert with_a_new_site(model, n_seeds, num, ("nglyc",), sampler, guide, **more) == 0
     assert with_a_new_site(model, n_seeds, num, (), sampler, guide, **more) > 0
 
