@@ -188,12 +188,13 @@ def figure(rows: Sequence[Row], path: Path) -> None:
     first = next(row for row in rows if row.value == values[0])
     axis.text(first.untagged_hits / first.n_untagged, -0.55, "untagged", ha="center", fontsize=8)
     axis.text(first.natural, -0.55, "real, held out", ha="center", fontsize=8)
+    # Names of the colours stand in the row that leaves most room for them.
+    roomy = min(values, key=lambda v: max(wilson(r.hits, r.n)[1] for r in rows if r.value == v))
     for row in rows:
-        if row.value == values[0]:
-            y = 0.18 * (weights.index(row.guidance) - (len(weights) - 1) / 2)
+        if row.value == roomy:
+            y = values.index(roomy) + 0.18 * (weights.index(row.guidance) - (len(weights) - 1) / 2)
             name = "tagged" if row.guidance == 1 else f"guidance {row.guidance:g}"
-            right = wilson(row.hits, row.n)[1] + 0.01
-            axis.text(right, y, name, va="center", fontsize=7, color=colours[row.guidance])
+            axis.text(0.33, y, name, va="center", fontsize=7, color=colours[row.guidance])
     axis.set_yticks(range(len(values)), values)
     axis.set_ylim(len(values) - 0.4, -0.8)
     axis.set_xlim(-0.02, 1.02)
