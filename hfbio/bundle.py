@@ -26,6 +26,8 @@ from hfbio.tokens import Tags
 
 MANIFEST: Final = "hfbio.json"
 ADAPTER_FOLDER: Final = "adapter"  # of a push that also carries merged/; a run has it at the top
+SKETCH: Final = "novelty.safetensors"  # see `hfbio.score.sketch`
+LATENT_MAP: Final = "latent.safetensors"  # see `hfbio.score.latent_map`
 FORMAT: Final = 1
 METHODS: Final = ("lora", "dora", "full", "scratch")
 SCHEMES: Final = ("imgt",)

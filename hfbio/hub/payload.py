@@ -16,7 +16,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
 
-from hfbio.bundle import ADAPTER_FOLDER, MANIFEST, read_manifest, write_manifest
+from hfbio.bundle import (
+    ADAPTER_FOLDER,
+    LATENT_MAP,
+    MANIFEST,
+    SKETCH,
+    read_manifest,
+    write_manifest,
+)
 from hfbio.errors import BundleError, SettingError
 from hfbio.model import load
 from hfbio.models.lora import merge
@@ -27,9 +34,10 @@ _TOKENIZER: Final = (
 )
 _MODEL: Final = ("config.json", "generation_config.json", "model.safetensors")
 _ADAPTER: Final = ("adapter_config.json", "adapter_model.safetensors")
+_TRACES: Final = (SKETCH, LATENT_MAP)
 _MADE: Final = ("README.md", "CITATION.cff", "figures/*.png")
 OWNED: Final = (
-    *(MANIFEST, "metrics.json", *_TOKENIZER, *_MODEL, *_ADAPTER, *_MADE),
+    *(MANIFEST, "metrics.json", *_TOKENIZER, *_MODEL, *_ADAPTER, *_TRACES, *_MADE),
     *(f"{ADAPTER_FOLDER}/{name}" for name in _ADAPTER),
     *(f"merged/{name}" for name in (*_TOKENIZER, *_MODEL)),
 )
@@ -62,7 +70,7 @@ def payload(run: Path, *, merged: bool = False, base: str | None = None) -> Iter
             merge(tuned.model).save_pretrained(folder)
             tuned.base.tokenizer.save_pretrained(folder)
             write_manifest(folder, dataclasses.replace(manifest, method="full"))
-            _copy(run, folder, ("metrics.json",))
+            _copy(run, folder, ("metrics.json", *_TRACES))
         else:
             if not manifest.is_whole and manifest.base_is_local:
                 raise SettingError(

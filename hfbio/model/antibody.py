@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from hfbio.alphabet import CHAIN_BREAK
 from hfbio.bundle import Manifest
-from hfbio.data import Fault, Reject
-from hfbio.data.encode import encode, encode_described
+from hfbio.data import Reject
+from hfbio.data.encode import encode_described
 from hfbio.data.pairs import pair
 from hfbio.errors import DataError, SequenceError, SettingError
 from hfbio.model import sampling
@@ -18,12 +19,16 @@ from hfbio.model.evaluate import evaluate
 from hfbio.model.infill import infill_request
 from hfbio.model.optimize import Lead, Optimized, optimize
 from hfbio.model.sampling import Designs
+from hfbio.model.sift import sift
+from hfbio.model.traces import Traces
 from hfbio.models import LoadedBase
 from hfbio.record import REGIONS, Antibody, AntibodyRecord
 from hfbio.sample import GermlineWalk, Guide, NamedSampler, Request, Unmask, build
 from hfbio.score.assess import Task, task_of
-from hfbio.score.embed import mean_states, residues_of
+from hfbio.score.embed import mean_states, residues_of, untagged
+from hfbio.score.latent_map import LatentMap
 from hfbio.score.likelihood import Likelihood, likelihood_of, mean_by_region, residue_nats
+from hfbio.score.sketch import Sketch
 
 
 class AntibodyModel:
@@ -35,6 +40,7 @@ class AntibodyModel:
         model: nn.Module,
         manifest: Manifest | None,
         load_untuned: Callable[[], LoadedBase] | None = None,
+        folder: Path | None = None,
     ) -> None:
         """Use `hfbio.load` instead.
 
@@ -44,11 +50,13 @@ class AntibodyModel:
             manifest: of the bundle; ``None`` for a bare base.
             load_untuned: loads the base of a bundle afresh, to compare with; ``None`` where there
                 is none: a bare base, or a tuned model whose base nobody else has.
+            folder: the bundle; read when `sketch` or `latent` is asked for.
         """
         self.base = base
         self.model = model.eval()
         self.manifest = manifest
         self._load_untuned = load_untuned
+        self._traces = Traces(folder, base.model)
         self.tags = manifest.tags if manifest else base.own_tags
         self.prompt = base.prompt(self.tags) if manifest else base.own_prompt
 
@@ -154,21 +162,7 @@ class AntibodyModel:
             source: their file, for the rejects; ``line`` there is the place in ``records``.
             region: where a chain must have residues; a key of `hfbio.score.embed.POOLS`.
         """
-        found, alone = self.paired(records)
-        kept: list[Antibody] = []
-        faults = {id(chain): why for chain, why in alone}
-        for record in found:
-            empty = "" if residues_of(record, region) else f"no residue in {region}"
-            if fault := self.base.unreadable(record) or empty:
-                faults |= {id(chain): fault for chain in record.chains}
-            else:
-                kept.append(record)
-        rejects = [
-            Reject(source, i, record.sequence_id, Fault.UNREADABLE, faults[id(record)])
-            for i, record in enumerate(records, 1)
-            if id(record) in faults
-        ]
-        return kept, rejects
+        return sift(self, records, source, region)
 
     def score(
         self, records: Sequence[Antibody], *, batch_size: int = 64
@@ -240,11 +234,8 @@ class AntibodyModel:
             raise DataError("there is no chain to embed")
         for record in records:
             self.require_readable(record)
-        if own_tags:
-            examples = encode_described(records, self.base.token_map, self.prompt)
-        else:
-            neutral = self.prompt.ids(self.tags.describe({}))
-            examples = [encode(record, self.base.token_map, neutral) for record in records]
+        encode = encode_described if own_tags else untagged
+        examples = encode(records, self.base.token_map, self.prompt)
         empty = [record.sequence_id for record in records if not residues_of(record, region)]
         if empty:
             raise SequenceError(
@@ -299,6 +290,16 @@ class AntibodyModel:
             SequenceError: a chain is not numbered, or longer than the model reads.
         """
         return evaluate(self, records, train=train, draws=draws, seed=seed, batch_size=batch_size)
+
+    @property
+    def sketch(self) -> Sketch | None:
+        """By which a design's novelty is estimated; `BundleError` if it holds something else."""
+        return self._traces.sketch
+
+    @property
+    def latent(self) -> LatentMap | None:
+        """Training chains on a plane, and where others lie; `BundleError` likewise."""
+        return self._traces.latent
 
     @property
     def task(self) -> Task:

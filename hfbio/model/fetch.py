@@ -26,12 +26,20 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from hfbio.bundle import ADAPTER_FOLDER, MANIFEST, Manifest, read_manifest
+from hfbio.bundle import (
+    ADAPTER_FOLDER,
+    LATENT_MAP,
+    MANIFEST,
+    SKETCH,
+    Manifest,
+    read_manifest,
+)
 from hfbio.errors import HubError, SettingError
 from hfbio.models.base_files import cache_lacks, in_words, unreadable
 from hfbio.models.catalogue import find
 from hfbio.models.load import bundled_folder
 from hfbio.models.untrusted import MAX_JSON_BYTES, require_size
+from hfbio.score import latent_map, sketch
 
 # By name, not by pattern: a repository may hold any number of other files.
 _FILES: Final = (
@@ -39,7 +47,9 @@ _FILES: Final = (
     *(f"{ADAPTER_FOLDER}/adapter_config.json", f"{ADAPTER_FOLDER}/adapter_model.safetensors"),
     *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
     *("added_tokens.json", "vocab.txt", "vocab.json", "merges.txt"),
+    *(SKETCH, LATENT_MAP),
 )
+_MOST: Final = {SKETCH: sketch.MAX_BYTES, LATENT_MAP: latent_map.MAX_BYTES}
 _NO_NETWORK: Final = (OfflineModeIsEnabled, httpx2.ConnectError, httpx2.TimeoutException)
 
 
@@ -73,7 +83,8 @@ class Found:
         with _fetching(self.name):
             try:
                 for file in snapshot_download(self.repo, dry_run=True, **wanted):
-                    limit = most if file.filename.endswith(".safetensors") else MAX_JSON_BYTES
+                    weights = file.filename.endswith(".safetensors")
+                    limit = _MOST.get(file.filename, most if weights else MAX_JSON_BYTES)
                     require_size(f"{self.name}: {file.filename}", file.file_size, limit)
             except DryRunError:  # no network: what the cache holds was checked when it came
                 wanted["local_files_only"] = True

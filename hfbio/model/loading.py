@@ -96,7 +96,7 @@ def load(
         )
         tuned = for_objective(tuned, manifest.objective["kind"])
         _require_lengths(found, tuned)
-        return AntibodyModel(tuned, _put(tuned.model, device), manifest)
+        return AntibodyModel(tuned, _put(tuned.model, device), manifest, folder=folder)
     load_untuned = partial(_load_untuned, found.name, manifest, base, trust_remote_code)
     plain = load_untuned()
     _require_lengths(found, plain)
@@ -107,7 +107,7 @@ def load(
     except SettingError as error:
         raise BundleError(f"{found.name}: {error}") from None
     model = restore(tagged, _weights_folder(folder, manifest))
-    return AntibodyModel(tagged, _put(model, device), manifest, load_untuned)
+    return AntibodyModel(tagged, _put(model, device), manifest, load_untuned, folder)
 
 
 def _load_untuned(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -67,8 +67,13 @@ def read_json(path: Path) -> Any:
 
 def require_small(path: Path) -> None:
     """Raise BundleError unless ``path`` is a regular file of at most 16 MB."""
+    require_bytes(path, MAX_JSON_BYTES)
+
+
+def require_bytes(path: Path, most: int) -> None:
+    """Raise BundleError unless ``path`` is a regular file of at most ``most`` bytes."""
     _require_file(path)
-    require_size(path, path.stat().st_size, MAX_JSON_BYTES)
+    require_size(path, path.stat().st_size, most)
 
 
 def require_size(name: object, n_bytes: int | None, most: int) -> None:
@@ -81,10 +86,10 @@ def require_size(name: object, n_bytes: int | None, most: int) -> None:
         )
 
 
-def read_header(path: Path) -> dict[str, Entry]:
+def read_header(path: Path, dtypes: Collection[str] = _FLOATS) -> dict[str, Entry]:
     """Names, shapes and types of the tensors in a safetensors file; none is read.
 
-    The file's length agrees with them, and every type is a floating one.
+    The file's length agrees with them, and every type is one of ``dtypes``.
 
     Raises:
         BundleError: anything else.
@@ -103,12 +108,32 @@ def read_header(path: Path) -> dict[str, Entry]:
             }
     except (SafetensorError, OSError) as error:
         raise BundleError(f"{path} is no safetensors file: {error!s:.200}") from None
-    if odd := sorted(name for name, entry in entries.items() if entry.dtype not in _FLOATS):
+    if odd := sorted(name for name, entry in entries.items() if entry.dtype not in dtypes):
         raise BundleError(
-            f"{path}: {odd[0]!r:.80} is of type {entries[odd[0]].dtype}; weights are of "
-            + ", ".join(_FLOATS)
+            f"{path}: {odd[0]!r:.80} is of type {entries[odd[0]].dtype}; what it should hold is of "
+            + ", ".join(dtypes)
         )
     return entries
+
+
+def read_note(path: Path, name: str) -> dict[str, Any]:
+    """The JSON object that a safetensors file has under ``name`` beside its tensors.
+
+    Call it after `read_header`, which bounds what is read here.
+
+    Raises:
+        BundleError: there is none, or it is not such an object as `read_object` takes.
+    """
+    with safe_open(path, "pt") as file:
+        text = (file.metadata() or {}).get(name, "")
+    try:
+        raw = json.loads(text, object_pairs_hook=_distinct)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{path}: its note {name!r} is not JSON: {error!s:.200}") from None
+    if not isinstance(raw, dict):
+        raise BundleError(f"{path}: its note {name!r} must be an object, got {raw!r:.80}")
+    _require_plain(path, raw)
+    return raw
 
 
 def read_tensors(path: Path, names: Iterable[str]) -> dict[str, Tensor]:

@@ -8,10 +8,10 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
-from hfbio.data.encode import Example, pad
+from hfbio.data.encode import Example, encode, pad
 from hfbio.errors import SettingError
 from hfbio.record import REGIONS, Antibody
-from hfbio.tokens import TokenMap
+from hfbio.tokens import Prompt, TokenMap
 
 POOLS: Final = {
     "all": REGIONS,
@@ -74,6 +74,16 @@ def mean_states(
         if progress is not None:
             progress(first + len(part))
     return torch.cat(means)
+
+
+def untagged(records: Sequence[Antibody], tokens: TokenMap, prompt: Prompt) -> list[Example]:
+    """Encode numbered chains or pairs with every condition tag left open.
+
+    Raises:
+        SequenceError: one is not numbered.
+    """
+    neutral = prompt.ids(prompt.tags.describe({}))
+    return [encode(record, tokens, neutral) for record in records]
 
 
 def parts_of(region: str) -> tuple[str, ...]:

@@ -16,6 +16,27 @@ _NEIGHBOURS: Final = 15  # of UMAP; the default of umap-learn
 
 
 @dataclass(frozen=True)
+class Axes:
+    """Where a plane lies among vectors, to place others on it."""
+
+    mean: Tensor  # (H,)
+    directions: Tensor  # (H, 2), orthonormal
+
+    def place(self, vectors: Tensor) -> Tensor:
+        """``(S, 2)`` float32 coordinates of ``(S, H)`` vectors, computed in float64.
+
+        Raises:
+            ValueError: vectors of another size.
+        """
+        if vectors.dim() != 2 or vectors.shape[1] != len(self.mean):
+            raise ValueError(
+                f"vectors must be (S, {len(self.mean)}), got {tuple(vectors.shape)}; the map is "
+                "that of another model"
+            )
+        return ((vectors.double() - self.mean.double()) @ self.directions.double()).float()
+
+
+@dataclass(frozen=True)
 class Projection:
     """Points of a map."""
 
@@ -59,6 +80,16 @@ def projector(method: str, *, seed: int = 0) -> Callable[[Tensor], Projection]:
 def pca(vectors: Tensor) -> Projection:
     """Coordinates along the two directions in which ``(S, H)`` vectors vary most.
 
+    Raises:
+        DataError: see `principal_axes`.
+    """
+    axes, explained = principal_axes(vectors)
+    return Projection("pca", axes.place(vectors), explained)
+
+
+def principal_axes(vectors: Tensor) -> tuple[Axes, tuple[float, float]]:
+    """The two directions in which ``(S, H)`` vectors vary most, and their shares of the variance.
+
     Computed in float64 from the covariance. Each direction points to where its largest component
     is positive, so that equal vectors give equal maps.
 
@@ -70,7 +101,8 @@ def pca(vectors: Tensor) -> Projection:
     """
     if len(vectors) < 3:
         raise DataError(f"a map needs at least 3 chains, got {len(vectors)}")
-    centred = vectors.double() - vectors.double().mean(dim=0)
+    mean = vectors.double().mean(dim=0)
+    centred = vectors.double() - mean
     values, directions = torch.linalg.eigh(centred.T @ centred)  # ascending
     total = values.clamp_min(0).sum()
     if total <= 1e-12 * vectors.double().square().sum():
@@ -79,4 +111,4 @@ def pca(vectors: Tensor) -> Projection:
     largest = first_two.gather(0, first_two.abs().argmax(dim=0, keepdim=True))
     first_two = first_two * largest.sign()
     one, two = (values[[-1, -2]].clamp_min(0) / total).tolist()
-    return Projection("pca", (centred @ first_two).float(), (one, two))
+    return Axes(mean, first_two), (one, two)

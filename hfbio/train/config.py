@@ -114,6 +114,13 @@ class FinetuneConfig(TrainingArguments):
     sampler_kwargs: dict | str | None = field(
         default=None, metadata={"help": "settings that sampling starts from, JSON"}
     )
+    training_traces: bool = field(
+        default=True,
+        metadata={
+            "help": "let the bundle hold a hashed sketch of the training chains, and a map with "
+            "names and labels of up to 2,000 of them; not written by `pretrain`"
+        },
+    )
     remove_unused_columns: bool = field(default=False, metadata={"help": "must stay off"})
 
     # TrainingArguments parses these from JSON when they come from the command line.

@@ -46,6 +46,7 @@ from hfbio.train.start import (
     mind_licences,
     train,
 )
+from hfbio.train.traces import save_map, save_sketch
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,10 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
     """Fine-tune a base model on antibodies and measure what was gained.
 
     Runs alike in one process and under ``accelerate launch`` or ``torchrun``. The run folder
-    holds the adapter, the tokenizer, hfbio.json, metrics.json, the split under ``data/`` and the
-    Trainer's checkpoints; with ``resume_from_checkpoint`` a stopped run ends as it would have. An
-    earlier bundle in the folder stays until the new one is complete, unless its data changed.
+    holds the adapter, the tokenizer, hfbio.json, metrics.json, what is told of the training chains
+    (``training_traces``), the split under ``data/`` and the Trainer's checkpoints; with
+    ``resume_from_checkpoint`` a stopped run ends as it would have. An earlier bundle in the folder
+    stays until the new one is complete, unless its data changed.
 
     Args:
         config: the settings; see `hfbio.train.config.read_config`.
@@ -125,6 +127,10 @@ def finetune(config: FinetuneConfig, callbacks: Sequence[TrainerCallback] = ()) 
             save_weights(partial, model, tagged.tokenizer, state_dict)
             if base.revision is None and config.method != "full":
                 save_merged(partial, add_tags(_load(config, objective), tags))
+            if config.training_traces:
+                save_sketch(partial, corpus.train)
+                if not sharded:
+                    save_map(partial, corpus.train, tuned, config.per_device_eval_batch_size)
             write_json(partial / "metrics.json", metrics)
             write_manifest(partial, trainer.manifest(seconds=metrics["training"]["seconds"]))
     trainer.accelerator.wait_for_everyone()

@@ -15,13 +15,14 @@ from typing import Final
 
 from transformers import TrainingArguments
 
-from hfbio.bundle import MANIFEST
+from hfbio.bundle import LATENT_MAP, MANIFEST, SKETCH
 from hfbio.errors import SettingError
 
 _STATE: Final = "trainer_state.json"  # what Trainer writes last into a checkpoint
 _STALE: Final = (
     *("adapter_config.json", "adapter_model.*", "config.json", "generation_config.json"),
     *("model.safetensors*", "model-*.safetensors", "merged", "README.md", "report.html"),
+    *(SKETCH, LATENT_MAP),
 )
 """What another method or another run leaves in a bundle and this one may not replace."""
 
