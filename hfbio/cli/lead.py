@@ -15,7 +15,7 @@ from hfbio.errors import Shortfall
 def optimize(
     model: Model,
     sequence: Annotated[str, typer.Option(help="The lead: one variable domain.")],
-    output: Annotated[Path, typer.Option(help="Variants: .fasta, .csv or .parquet.")],
+    output: Annotated[Path, typer.Option(help="Variants: .fasta, .csv, .tsv (AIRR) or .parquet.")],
     edits: Annotated[int, typer.Option(help="Most substitutions.")] = 5,
     num: Annotated[int, typer.Option(help="Valid, distinct variants to keep.")] = 32,
     freeze: Annotated[str, typer.Option(help="Residues that stay: cdr3,1-5,20, cdrs, …")] = "",

@@ -15,7 +15,7 @@ from hfbio.errors import SettingError, Shortfall
 if TYPE_CHECKING:
     from hfbio.sample import Request
 
-Output = Annotated[Path, typer.Option(help="Designs: .fasta, .csv or .parquet.")]
+Output = Annotated[Path, typer.Option(help="Designs: .fasta, .csv, .tsv (AIRR) or .parquet.")]
 Num = Annotated[int, typer.Option(help="Valid, distinct designs to make.")]
 Seed = Annotated[int, typer.Option(help="Same seed, same designs.")]
 Locus = Annotated[str, typer.Option(help="IGH, IGK or IGL.")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -15,7 +15,14 @@ from hfbio.errors import SettingError
 from hfbio.model import Designs
 from hfbio.score.panel import CHAIN_ENDS, DesignReport
 
-FORMATS = (".fasta", ".csv", ".parquet")
+FORMATS = (".fasta", ".csv", ".tsv", ".parquet")
+# What every AIRR rearrangement file has, known or not: AIRR Community schema 1.5, "Rearrangement
+# Schema", column "required". A design has no nucleotides.
+_AIRR = (
+    *("sequence_id", "sequence", "rev_comp", "productive", "v_call", "d_call", "j_call"),
+    *("sequence_alignment", "germline_alignment", "junction", "junction_aa"),
+    *("v_cigar", "d_cigar", "j_cigar"),
+)
 
 
 @dataclass(frozen=True)
@@ -59,6 +66,7 @@ def write_designs(designs: Designs, path: Path) -> Written:
 
     FASTA headers hold the id and ``key=value`` pairs; CSV and Parquet have AIRR-named columns. A
     pair is one row of a table and two entries of a FASTA file, ``NAME_heavy`` and ``NAME_light``.
+    TSV is an AIRR rearrangement file: a chain a row, those of a pair with one ``cell_id``.
     """
     require_writable(path)
     rows = [design.row() for design in designs.kept]
@@ -83,6 +91,8 @@ def write_rows(rows: list[dict[str, Any]], path: Path, *, header: Sequence[str])
             _write_fasta(rows, partial, header)
         elif path.suffix == ".csv":
             _write_csv(rows, partial)
+        elif path.suffix == ".tsv":
+            _write_airr(rows, partial)
         else:
             _write_parquet(rows, partial)
 
@@ -102,6 +112,35 @@ def _write_csv(rows: list[dict[str, Any]], path: Path) -> None:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["sequence_id"])
         writer.writeheader()
         writer.writerows(rows)
+
+
+def _write_airr(rows: list[dict[str, Any]], path: Path) -> None:
+    chains = [chain for row in rows for chain in _airr_rows(row)]
+    more = dict.fromkeys(name for chain in chains for name in chain if name not in _AIRR)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(
+            file, [*_AIRR, *more], restval="", delimiter="\t", lineterminator="\n"
+        )
+        writer.writeheader()
+        writer.writerows(chains)
+
+
+def _airr_rows(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    if "sequence_aa" in row:
+        yield row | _junction(row)
+        return
+    shared = {name: value for name, value in row.items() if not name.endswith(CHAIN_ENDS[1:])}
+    for end in CHAIN_ENDS[1:]:
+        own = {n.removesuffix(end): value for n, value in row.items() if n.endswith(end)}
+        names = {"sequence_id": f"{row['sequence_id']}{end}", "cell_id": row["sequence_id"]}
+        yield shared | own | names | _junction(shared | own)
+
+
+def _junction(chain: dict[str, Any]) -> dict[str, str]:
+    """CDR3 with the Cys before it and the Trp or Phe behind it, and whether the chain is whole."""
+    before, loop, behind = (chain.get(f"{name}_aa", "") for name in ("fwr3", "cdr3", "fwr4"))
+    whole = {True: "T", False: "F"}.get(chain.get("valid"), "")
+    return {"junction_aa": f"{before[-1:]}{loop}{behind[:1]}", "productive": whole}
 
 
 def _write_parquet(rows: list[dict[str, Any]], path: Path) -> None:

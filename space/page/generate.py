@@ -1,0 +1,74 @@
+"""The tab that draws new chains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import gradio as gr
+from page import ask, controls
+from page.results import Results, answered, fault, results
+from page.studio import Studio
+
+from hfbio.errors import HfbioError
+
+TAG = "tags."
+ORDER = ("locus", "species", "isotype", "v_family")
+LABELS = {"locus": "chain", "v_family": "V family"}
+
+
+def build(studio: Studio, compute: Callable[[Any], Iterator[Any]]) -> tuple[dict[str, Any], Results]:
+    """The tab's widgets by the names of its link, and where its designs go."""
+    model = studio.model
+    fields: dict[str, Any] = {}
+    with gr.Row():
+        with gr.Column(scale=1, min_width=280):
+            values = model.tags.values
+            for name in sorted(values, key=lambda n: ORDER.index(n) if n in ORDER else len(ORDER)):
+                choices = list(values[name])
+                fields[TAG + name] = gr.Dropdown(
+                    choices if len(choices) == 1 else [ask.ANY, *choices],
+                    label=LABELS.get(name, name),
+                )
+            fields["num"] = controls.number()
+            fields["seed"] = controls.seed()
+            with gr.Accordion("how they are drawn", open=False):
+                fields |= controls.drawing(studio)
+                fields["length"] = gr.Number(
+                    0 if model.manifest else min(120, model.base.max_residues),
+                    label="length",
+                    info="residues; 0: as in training" if model.manifest else "residues",
+                    precision=0,
+                    minimum=0 if model.manifest else 1,
+                    maximum=model.base.max_residues,
+                )
+                if studio.base is not None:
+                    fields["compare"] = gr.Checkbox(
+                        False, label="the base beside it", info="same seed, no tags"
+                    )
+            with gr.Row():
+                button = gr.Button("Generate", variant="primary", elem_id="generate")
+                stop = gr.Button("Stop", variant="secondary", min_width=80)
+        with gr.Column(scale=3, min_width=300):
+            place = results()
+
+    def run(*values: Any) -> Iterator[tuple[Any, ...]]:
+        sent = controls.named(fields, values)
+        tags = {name.removeprefix(TAG): v for name, v in sent.items() if name.startswith(TAG)}
+        try:
+            wanted = ask.generation({**sent, "tags": tags}, model)
+        except HfbioError as error:
+            yield fault(error)
+            return
+        yield from answered(studio, lambda: compute(wanted), ask.link("generate", sent))
+
+    event = button.click(
+        run,
+        list(fields.values()),
+        place.outputs,
+        api_visibility="private",
+        concurrency_id="model",
+        concurrency_limit=1,
+    )
+    stop.click(None, cancels=[event], api_visibility="private")
+    return fields, place

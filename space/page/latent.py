@@ -1,0 +1,150 @@
+"""The tab with the map of what the model was trained on, and where other chains fall on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+from page import ask, paste, show
+from page.scatter import Point, scatter
+from page.studio import Studio
+
+from hfbio.errors import HfbioError
+from hfbio.record import Antibody
+
+COLOURS = {"V family": "v_family", "isotype": "isotype", "chain": "locus", "perplexity": "score"}
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """Chains to be placed on the map."""
+
+    pasted: str
+    designs: tuple[str, ...]
+    colour: str
+
+
+@dataclass(frozen=True)
+class Placed:
+    """All points of the map."""
+
+    points: list[Point]
+    explained: tuple[float, float]
+
+
+def asked(sent: dict[str, Any]) -> Mapping:
+    """Check a request.
+
+    Raises:
+        SettingError: a value of the wrong type or out of its range.
+    """
+    designs = sent.get("designs") or []
+    if not isinstance(designs, list) or len(designs) > 4 * ask.LIMITS.designs:
+        raise ask.SettingError(f"designs must be at most {4 * ask.LIMITS.designs} sequences")
+    return Mapping(
+        ask.text("sequence", sent.get("sequence") or "", ask.LIMITS.characters),
+        tuple(ask.text("a design", d, ask.LIMITS.characters) for d in designs),
+        ask.choice("colour", sent.get("colour") or "v_family", list(COLOURS.values())),
+    )
+
+
+def build(
+    studio: Studio, compute: Callable[[Any], Iterator[Any]], fresh: Sequence[gr.State]
+) -> dict[str, Any]:
+    """The tab's widgets by the names of its link; ``fresh`` hold the designs of other tabs."""
+    there = studio.model.latent is not None
+    gr.Markdown(
+        "Each point is a chain, placed by what the model sees in it: the two directions in which "
+        "the training chains differ most. "
+        + ("" if there else "This model carries no map of its training set.")
+    )
+    with gr.Row():
+        with gr.Column(scale=1, min_width=280):
+            box = paste.box(studio, "chains to place on the map", "optional")
+            fields: dict[str, Any] = {
+                "sequence": box.text,
+                "colour": gr.Radio(list(COLOURS.items()), value="v_family", label="coloured by"),
+            }
+            button = gr.Button("Draw the map", variant="primary", elem_id="draw", interactive=there)
+        with gr.Column(scale=3, min_width=300):
+            said = gr.HTML()
+            drawn = gr.HTML()
+    box.on_change(studio, lambda antibody: (), {"inputs": [], "outputs": []})
+
+    def run(text: Any, colour: Any, *designs: Any) -> Iterator[tuple[str, str]]:
+        sent = {"sequence": text, "colour": colour, "designs": [d for ds in designs for d in ds]}
+        try:
+            wanted = asked(sent)
+            yield show.status("waiting for the model"), ""
+            for step in compute(wanted):
+                if isinstance(step, Placed):
+                    yield show.status(""), view(step)
+        except HfbioError as error:
+            yield show.message(error), ""
+
+    button.click(
+        run,
+        [*fields.values(), *fresh],
+        [said, drawn],
+        api_visibility="private",
+        concurrency_id="model",
+        concurrency_limit=1,
+    )
+    return fields
+
+
+def view(placed: Placed) -> str:
+    """The map as a picture."""
+    one, two = placed.explained
+    axes = f"first direction ({one:.0%} of variance)", f"second ({two:.0%})"
+    return scatter(placed.points, axes, "map of training chains, pasted chains and designs")
+
+
+def place(studio: Studio, wanted: Mapping, tell: Callable[[Any], None]) -> Placed:
+    """Points of the training set, of pasted chains and of designs.
+
+    Raises:
+        SettingError: the model carries no map.
+    """
+    latent = studio.model.latent
+    if latent is None:
+        raise ask.SettingError("this model carries no map of its training set")
+    points = []
+    if wanted.colour != "score":
+        labels = latent.labels[wanted.colour]
+        for (x, y), name, *known in zip(latent.points.tolist(), latent.ids, *latent.labels.values()):
+            told = "\n".join([name, *(value for value in known if value)])
+            points.append((x, y, "training", told))
+        found = [Point(x, y, o, label, t) for (x, y, o, t), label in zip(points, labels)]
+    else:
+        found = [
+            Point(x, y, "training", "", name)
+            for (x, y), name in zip(latent.points.tolist(), latent.ids)
+        ]
+    for origin, texts in (("pasted", [wanted.pasted]), ("designs", list(wanted.designs))):
+        records = [record for text in texts for record in studio.read(text)[0]]
+        found += _placed(studio, records, origin, wanted.colour, tell)
+    return Placed(found, latent.explained)
+
+
+def _placed(
+    studio: Studio,
+    records: Sequence[Antibody],
+    origin: str,
+    colour: str,
+    tell: Callable[[Any], None],
+) -> list[Point]:
+    places = studio.place(records)
+    if places is None:
+        return []
+    tell(None)
+    labels = studio.labels(records, colour)
+    return [
+        Point(
+            x, y, origin, label,
+            "\n".join([record.sequence_id, label, *(c.sequence_aa for c in record.chains)]),
+        )
+        for (x, y), record, label in zip(places.tolist(), records, labels)
+    ]  # fmt: skip

@@ -1,0 +1,122 @@
+"""The tab that draws parts of a pasted chain anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+from page import ask, controls, paste, show
+from page.results import Results, answered, fault, results
+from page.studio import Studio, in_words, open_places
+
+from hfbio.errors import HfbioError
+from hfbio.numbering import number as number_chain
+from hfbio.numbering.scheme import label
+from hfbio.record import Antibody
+
+EDITOR = Path(__file__).with_name("editor.js").read_text(encoding="utf-8")
+
+
+def build(studio: Studio, compute: Callable[[Any], Iterator[Any]]) -> tuple[dict[str, Any], Results]:
+    """The tab's widgets by the names of its link, and where its designs go."""
+    with gr.Row():
+        with gr.Column(scale=2, min_width=320):
+            box = paste.box(studio, "a chain to redesign")
+            fields: dict[str, Any] = {"sequence": box.text, "chain": box.chain}
+            editor = gr.HTML(js_on_load=EDITOR, elem_id="editor")
+            fields["free"] = gr.Textbox(
+                "cdr3",
+                label="what is redesigned",
+                info="press residues or region names above, or write cdr3, cdr1,26-33, fwrs, …",
+            )
+            with gr.Row():
+                fields["shortest"] = _residues("shortest loop")
+                fields["longest"] = _residues("longest loop")
+            fields["forbid"] = controls.forbidden()
+            fields["num"] = controls.number()
+            fields["seed"] = controls.seed()
+            with gr.Accordion("how they are drawn", open=False):
+                fields |= controls.drawing(studio, from_chain=True)
+                if studio.base is not None:
+                    fields["compare"] = gr.Checkbox(
+                        False, label="the base beside it", info="same seed"
+                    )
+            with gr.Row():
+                button = gr.Button("Redesign", variant="primary", elem_id="redesign")
+                stop = gr.Button("Stop", variant="secondary", min_width=80)
+        with gr.Column(scale=3, min_width=300):
+            place = results()
+
+    def number(antibody: Antibody | None, free: Any) -> str:
+        if antibody is None:
+            return ""
+        try:
+            places = open_places(antibody, ask.text("free", free, 2000))
+        except HfbioError as error:
+            return show.message(error) + _editor(antibody, [False] * _size(antibody))
+        return _editor(antibody, places)
+
+    box.on_change(studio, number, {"inputs": [fields["free"]], "outputs": [editor]})
+
+    def written(text: Any, chain: Any, free: Any) -> str:
+        try:
+            antibody = studio.pick(ask.text("sequence", text, ask.LIMITS.characters), chain or 0)
+        except HfbioError:
+            return ""  # the box has said it
+        return number(antibody, free)
+
+    def pressed(text: Any, chain: Any, event: gr.EventData) -> tuple[str, str]:
+        try:
+            antibody = studio.pick(ask.text("sequence", text, ask.LIMITS.characters), chain or 0)
+        except HfbioError:
+            return "", ""
+        sent = event._data.get("free", []) if isinstance(event._data, dict) else []
+        there = {place for place in sent if isinstance(place, int)}
+        places = [i in there for i in range(_size(antibody))]
+        return in_words(antibody, places), _editor(antibody, places)
+
+    quiet: dict[str, Any] = {
+        "api_visibility": "private", "show_progress": "hidden", "queue": False,
+    }  # fmt: skip
+    fields["free"].input(written, [box.text, box.chain, fields["free"]], editor, **quiet)
+    editor.select(pressed, [box.text, box.chain], [fields["free"], editor], **quiet)
+
+    def run(*values: Any) -> Iterator[tuple[Any, ...]]:
+        sent = controls.named(fields, values)
+        try:
+            wanted = ask.redesign(sent, studio.model)
+        except HfbioError as error:
+            yield fault(error)
+            return
+        yield from answered(studio, lambda: compute(wanted), ask.link("redesign", sent))
+
+    event = button.click(
+        run,
+        list(fields.values()),
+        place.outputs,
+        api_visibility="private",
+        concurrency_id="model",
+        concurrency_limit=1,
+    )
+    stop.click(None, cancels=[event], api_visibility="private")
+    return fields, place
+
+
+def _residues(label: str) -> gr.Number:
+    return gr.Number(
+        0, label=label, info="residues; 0: as long as now", precision=0, minimum=0, min_width=120
+    )
+
+
+def _size(antibody: Antibody) -> int:
+    return sum(len(chain.sequence_aa) for chain in antibody.chains)
+
+
+def _editor(antibody: Antibody, places: list[bool]) -> str:
+    positions = [
+        [label(position) for position in number_chain(chain.sequence_aa).positions]
+        for chain in antibody.chains
+    ]
+    return show.editor(antibody.chains, positions, places)

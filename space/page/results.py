@@ -1,0 +1,213 @@
+"""Where designs appear: chains, table, files, and the link that makes them again."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import gradio as gr
+from page import show
+from page.studio import Answer, Step, Studio, row
+
+from hfbio.errors import HfbioError
+from hfbio.report.designs import write_rows
+from hfbio.score.panel import Design
+
+FORMATS = {"FASTA": "designs.fasta", "CSV": "designs.csv", "AIRR": "designs.tsv"}
+# Column of the table -> name in the row, and what it is.
+COLUMNS = {
+    "design": "sequence_id",
+    "locus": "locus",
+    "CDR3": "cdr3_aa",
+    "V gene": "v_call",
+    "V identity": "v_identity",
+    "nearest training chain": "training_identity",
+    "perplexity": "perplexity",
+    "OASis": "oasis_identity",
+    "liabilities": "n_liabilities",
+    "pI": "isoelectric_point",
+    "charge": "charge",
+    "sequence": "sequence_aa",
+}
+NUMBERS = {"V identity", "nearest training chain", "perplexity", "OASis", "pI", "charge"}
+ENDS = ("", "_heavy", "_light")
+
+
+@dataclass(frozen=True)
+class Results:
+    """Widgets that show an answer."""
+
+    said: gr.HTML
+    chains: gr.HTML
+    table: gr.Dataframe
+    files: tuple[gr.DownloadButton, ...]
+    link: gr.HTML
+    fresh: gr.State  # sequences of the last designs, for the map
+
+    @property
+    def outputs(self) -> list[Any]:
+        """In the order of `view`."""
+        return [self.said, self.chains, self.table, *self.files, self.link, self.fresh]
+
+
+def results() -> Results:
+    """An empty place for an answer."""
+    said = gr.HTML()
+    chains = gr.HTML(elem_classes="chains")
+    with gr.Row(elem_classes="downloads"):
+        files = tuple(
+            gr.DownloadButton(name, interactive=False, size="sm", min_width=80) for name in FORMATS
+        )
+    table = gr.Dataframe(
+        headers=list(COLUMNS),
+        datatype=["number" if name in NUMBERS else "str" for name in COLUMNS],
+        label="designs: click a heading to sort, the funnel to filter",
+        interactive=False,
+        show_search="filter",
+        max_height=420,
+        visible=False,
+    )
+    link = gr.HTML()
+    return Results(said, chains, table, files, link, gr.State([]))
+
+
+def fault(error: object) -> tuple[Any, ...]:
+    """What is shown instead of an answer."""
+    blank = [gr.update(interactive=False)] * len(FORMATS)
+    return show.message(error), "", gr.update(visible=False), *blank, "", []
+
+
+def answered(
+    studio: Studio, steps: Callable[[], Iterator[Any]], query: str
+) -> Iterator[tuple[Any, ...]]:
+    """Updates of `Results.outputs`, from the first step to the files; a fault is shown, not raised.
+
+    Args:
+        studio: for what the model is called.
+        steps: starts the work.
+        query: of the address that leads to the same settings.
+    """
+    skip = gr.skip()
+    blank = [gr.update(interactive=False)] * len(FORMATS)
+    folder = Path(mkdtemp(prefix="hfbio-designs-"))
+    try:
+        yield show.status("waiting for the model"), "", gr.update(visible=False), *blank, "", skip
+        for step in steps():
+            if isinstance(step, Step):
+                said = f"designing: {step.kept} of {step.num} finished"
+                kept = [skip] * len(FORMATS)
+                yield show.growing(step.chains, said), "", skip, *kept, skip, skip
+            elif isinstance(step, Answer):
+                yield view(studio, step, folder, query)
+    except HfbioError as error:
+        yield fault(error)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # gradio has its own copy by now
+
+
+def view(studio: Studio, answer: Answer, folder: Path, query: str) -> tuple[Any, ...]:
+    """An answer on the page."""
+    designs = answer.designs
+    details = answer.described or [None] * len(designs.kept)
+    rows = [row(design, one) for design, one in zip(designs.kept, details)]
+    report = designs.report
+    said = f"{report.kept} designs, from {report.drawn} draws of which {report.valid} were valid"
+    if report.kept < report.asked:
+        said = f"only {report.kept} of {report.asked} designs: {shortfall(designs)}"
+    if not answer.described and rows:
+        said += "; working out germline, humanness and likelihood"
+    shown = "".join(card(d, r, answer) for d, r in zip(designs.kept, rows))
+    html = f'<ol class="designs">{shown}</ol>'
+    if answer.base is not None:
+        beside = "".join(card(d, row(d, None), answer) for d in answer.base.kept)
+        counts = answer.base.report
+        html = (
+            f'<div class="beside"><section><h3>{show.escape(studio.name)}</h3>{html}</section>'
+            f"<section><h3>its base, same seed: {counts.valid} of {counts.drawn} valid</h3>"
+            f'<ol class="designs">{beside}</ol></section></div>'
+        )
+    files: list[Any] = []
+    for name in FORMATS.values():
+        if rows and answer.described:
+            write_rows(rows, folder / name, header=["locus", "v_call", "perplexity"])
+            files.append(gr.update(value=str(folder / name), interactive=True))
+        else:
+            files.append(gr.update(interactive=False))
+    cells = [[cell(r, name, column) for column, name in COLUMNS.items()] for r in rows]
+    table = gr.update(value={"headers": list(COLUMNS), "data": cells}, visible=bool(rows))
+    sequences = [design.sequence_aa for design in designs.kept]
+    return show.status(said), html, table, *files, show.permalink(query), sequences
+
+
+def shortfall(designs: Any) -> str:
+    """Why there are fewer than were asked for."""
+    report = designs.report
+    if report.exhausted:
+        return "there are no more fillings"
+    worst = max(report.faults.items(), key=lambda fault: fault[1], default=None)
+    told = f"; {worst[1]} of them: {worst[0]}" if worst else ""
+    return f"{report.drawn} draws gave {report.unique} that are valid and distinct{told}"
+
+
+def cell(values: dict[str, Any], name: str, column: str) -> Any:
+    """One cell: of a pair both chains, the heavy one first."""
+    if name in values:
+        return _rounded(values[name])
+    both = [values[name + end] for end in ENDS[1:] if name + end in values]
+    if column in NUMBERS and both:
+        known = [value for value in both if value not in ("", None)]
+        return _rounded(sum(known) / len(known)) if known else None
+    return " : ".join(str(_rounded(value)) for value in both)
+
+
+def _rounded(value: Any) -> Any:
+    return round(value, 3) if isinstance(value, float) else value
+
+
+def card(design: Design, values: dict[str, Any], answer: Answer) -> str:
+    """One design: its chains by region, and what there is to say of it."""
+    chains = design.chains or (design,)
+    lines = []
+    for one, end in zip(chains, ENDS[1:] if design.chains else ENDS[:1]):
+        lines.append(show.chain(one.sequence_aa, one.regions, marked=_changed(one, end, answer)))
+        lines.append(show.details(_facts(values, end)))
+    fault = f'<p class="fault">not valid: {show.escape(design.fault)}</p>' if design.fault else ""
+    name = show.escape(design.sequence_id)
+    return f'<li><p class="heading">{name}</p>{fault}{"".join(lines)}</li>'
+
+
+def _changed(design: Design, end: str, answer: Answer) -> list[int]:
+    if answer.start is None:
+        return []
+    chain = answer.start.chains[1 if end == "_light" else 0].sequence_aa
+    if len(chain) != len(design.sequence_aa):
+        return []
+    return [i for i, (a, b) in enumerate(zip(chain, design.sequence_aa)) if a != b]
+
+
+def _facts(values: dict[str, Any], end: str) -> list[tuple[str, object]]:
+    def of(name: str) -> Any:
+        return values.get(name + end, values.get(name))
+
+    def share(name: str) -> str:
+        value = of(name)
+        return f"{value:.1%}" if isinstance(value, float) else ""
+
+    def number(name: str, form: str) -> str:
+        value = of(name)
+        return format(value, form) if isinstance(value, float) else ""
+
+    near = share("training_identity")
+    return [
+        ("germline", f"{of('v_call')} ({share('v_identity')})" if of("v_call") else ""),
+        ("nearest training chain", f"about {near}" if near else ""),
+        ("perplexity", number("perplexity", ".2f")),
+        ("OASis humanness", share("oasis_identity")),
+        ("pI", number("isoelectric_point", ".1f")),
+        ("charge at pH 7.4", number("charge", "+.1f")),
+        ("liabilities", of("liabilities")),
+    ]

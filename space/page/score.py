@@ -1,0 +1,130 @@
+"""The tab that tells what the model makes of a pasted chain, residue by residue."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import gradio as gr
+from page import ask, paste, show
+from page.studio import Scored, Studio
+
+from hfbio.errors import HfbioError
+from hfbio.score.scan import Scan
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """A pasted chain to be scored."""
+
+    text: str
+    chain: int = 0
+
+
+def asked(sent: dict[str, Any]) -> Scoring:
+    """Check a request.
+
+    Raises:
+        SettingError: a value of the wrong type or out of its range.
+    """
+    return Scoring(
+        ask.text("sequence", sent.get("sequence"), ask.LIMITS.characters),
+        ask.whole("chain", sent.get("chain") or 0, 0, ask.LIMITS.chains),
+    )
+
+
+def build(studio: Studio, compute: Callable[[Any], Iterator[Any]]) -> dict[str, Any]:
+    """The tab's widgets by the names of its link."""
+    box = paste.box(studio, "a chain to score")
+    fields: dict[str, Any] = {"sequence": box.text, "chain": box.chain}
+    button = gr.Button("Score", variant="primary", elem_id="score")
+    said = gr.HTML()
+    shown = gr.HTML(elem_classes="chains")
+    with gr.Row(elem_classes="downloads"):
+        file = gr.DownloadButton("CSV", interactive=False, size="sm", min_width=80)
+    link = gr.HTML()
+    box.on_change(studio, lambda antibody: (), {"inputs": [], "outputs": []})
+
+    def run(*values: Any) -> Iterator[tuple[Any, ...]]:
+        sent = dict(zip(fields, values, strict=True))
+        off = gr.update(interactive=False)
+        folder = Path(mkdtemp(prefix="hfbio-scores-"))
+        try:
+            wanted = asked(sent)
+            yield show.status("waiting for the model"), "", off, ""
+            for step in compute(wanted):
+                if isinstance(step, Scored):
+                    path = folder / "mutations.csv"
+                    _write(step, path)
+                    told = show.status(f"{step.record.sequence_id}: {step.tuned.likelihood}")
+                    new = gr.update(value=str(path), interactive=True)
+                    yield told, view(studio, step), new, show.permalink(ask.link("score", sent))
+        except HfbioError as error:
+            yield show.message(error), "", off, ""
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    button.click(
+        run,
+        list(fields.values()),
+        [said, shown, file, link],
+        api_visibility="private",
+        concurrency_id="model",
+        concurrency_limit=1,
+    )
+    return fields
+
+
+def view(studio: Studio, scored: Scored) -> str:
+    """Strips and heat maps, model above base, on one scale each."""
+    scans = {studio.name: scored.tuned} | ({"its base": scored.base} if scored.base else {})
+    most = max(float(scan.nats.max()) for scan in scans.values())
+    widest = max(float(scan.log_ratio.abs().max()) for scan in scans.values())
+    sequence, positions = scored.record.sequence_aa, scored.tuned.positions
+    strips = "".join(
+        show.strip(sequence, positions, scan.nats.tolist(), most=most, name=name)
+        for name, scan in scans.items()
+    )
+    maps = "".join(
+        show.heat(sequence, positions, scan.log_ratio.tolist(), most=widest, name=name)
+        for name, scan in scans.items()
+    )
+    return (
+        show.chain(sequence, scored.record.regions)
+        + strips
+        + show.legend("expected", "a surprise", diverging=False, most=most)
+        + maps
+        + show.legend("less likely than now", "likelier", diverging=True, most=widest)
+    )
+
+
+def rows_of(scored: Scored) -> list[dict[str, Any]]:
+    """One row for each place and residue, the base's numbers beside the model's."""
+    rows = [dict(row) for row in scored.tuned.rows()]
+    if scored.base is not None:
+        for row, base in zip(rows, scored.base.rows(), strict=True):
+            row |= {"base_log_p": base["log_p"], "base_log_ratio": base["log_ratio"]}
+    return rows
+
+
+def summary(scan: Scan) -> dict[str, Any]:
+    """What a program is told of one scan."""
+    return {
+        "likelihood": scan.likelihood,
+        "nats_per_residue": float(scan.nats.mean()),
+        "nats": [round(value, 5) for value in scan.nats.tolist()],
+        "log_p": [[round(value, 5) for value in row] for row in scan.log_p.tolist()],
+    }
+
+
+def _write(scored: Scored, path: Path) -> None:
+    rows = rows_of(scored)
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)

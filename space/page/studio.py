@@ -1,0 +1,315 @@
+"""The model behind the page: from what was asked for to designs and numbers. Draws no widget."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import torch
+from page.ask import Drawing, Generation, Optimisation, Redesign, samplers
+from page.limits import LIMITS
+
+import hfbio
+from hfbio.data.pasted import read_pasted
+from hfbio.errors import SequenceError, SettingError
+from hfbio.model import AntibodyModel, Designs
+from hfbio.model.describe import Described, describe
+from hfbio.model.infill import infill_request
+from hfbio.model.optimize import Lead, Optimized
+from hfbio.numbering import nearest_germline
+from hfbio.record import REGIONS, Antibody, AntibodyRecord
+from hfbio.sample import BeamSearch, freeze
+from hfbio.sample.partial import partial
+from hfbio.sample.request import OPEN
+from hfbio.score.panel import Design
+from hfbio.score.scan import Scan
+from hfbio.score.targets import weighted
+
+Tell = Callable[[Any], None]
+BANDS: Final = (1.25, 1.5, 2.0, 3.0)
+
+
+@dataclass(frozen=True)
+class Step:
+    """Designs that are being made."""
+
+    chains: list[str]  # `_` where nothing is decided yet
+    kept: int
+    num: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Designs, those of the base beside them if that was asked for, and the account."""
+
+    designs: Designs
+    described: list[Described]  # of each kept design; empty while that is being worked out
+    base: Designs | None = None
+    base_described: tuple[Described, ...] = ()
+    start: Antibody | None = None  # what a redesign started from
+
+
+@dataclass(frozen=True)
+class Improvement:
+    """A lead and what the search made of it."""
+
+    lead: AntibodyRecord
+    found: Optimized
+    described: list[Described]  # the lead first
+
+
+@dataclass(frozen=True)
+class Scored:
+    """All single mutations of a chain, as the model and its base see them."""
+
+    record: AntibodyRecord
+    tuned: Scan
+    base: Scan | None
+
+
+class Studio:
+    """One model, and its base where there is one."""
+
+    def __init__(self, model: AntibodyModel, name: str) -> None:
+        """Load the base as well.
+
+        Args:
+            model: what to sample from.
+            name: what visitors are told it is called.
+        """
+        self.model = model
+        self.name = name
+        self.base = model.untuned()
+
+    def read(self, text: str) -> tuple[list[Antibody], list[str]]:
+        """The chains of pasted text that the model reads, and what there is to say of the others.
+
+        Raises:
+            SettingError: too much text, or too many chains.
+        """
+        if not text.strip():
+            return [], []
+        pasted = read_pasted(text, max_chars=LIMITS.characters, max_chains=LIMITS.chains)
+        said = [*pasted.notes, *(f"{r.sequence_id}: {r.detail}" for r in pasted.rejects)]
+        found: list[Antibody] = []
+        for antibody in pasted.antibodies:
+            single = self.model.layout == "single"
+            for record in antibody.chains if single else (antibody,):
+                if not single and len(record.chains) == 1:
+                    fault = "this is a model of pairs; write HEAVY:LIGHT"
+                else:
+                    fault = self.model.base.unreadable(record)
+                if fault:
+                    said.append(f"{record.sequence_id}: {fault}")
+                else:
+                    found.append(record)
+        return found, said
+
+    def pick(self, text: str, chain: int) -> Antibody:
+        """One of the pasted chains.
+
+        Raises:
+            SequenceError: there is none that the model reads.
+            SettingError: not so many.
+        """
+        found, said = self.read(text)
+        if not found:
+            raise SequenceError("; ".join(said[:3]) or "sequence is empty; paste a chain")
+        if chain >= len(found):
+            raise SettingError(f"chain {chain + 1} was asked for, and {len(found)} can be read")
+        return found[chain]
+
+    def generate(self, ask: Generation, tell: Tell) -> Answer:
+        """New chains, told step by step."""
+        request = self._request(ask.drawing, conditions=dict(ask.conditions), length=ask.length)
+        sampler = self._sampler(self.model, ask.drawing)
+        designs = self._draw(self.model, request, sampler, tell)
+        base = None
+        if ask.compare and self.base is not None:
+            sizes = [len(d.sequence_aa) for d in designs.drawn] or [ask.length or 120]
+            causal = self.model.base.family.causal
+            plain = replace(
+                request,
+                conditions=None,
+                guidance=None,
+                keep="all",
+                length=None if causal else (min(sizes), max(sizes)),
+            )
+            base = self._draw(self.base, plain, self._sampler(self.base, ask.drawing), tell)
+        return self._answer(designs, base, None, tell)
+
+    def redesign(self, ask: Redesign, tell: Tell) -> Answer:
+        """A pasted chain with some residues drawn anew, told step by step."""
+        antibody = self.pick(ask.text, ask.chain)
+        request = self._request(ask.drawing, forbid=ask.forbid)
+        lengths = [(ask.shortest, ask.longest)] if ask.longest else []
+        asked = self._opened(antibody, ask.free, lengths, request)
+        sampler = self._sampler(self.model, ask.drawing, from_chain=True)
+        designs = self._draw(self.model, asked, sampler, tell)
+        base = None
+        if ask.compare and self.base is not None:
+            plain = replace(asked, guidance=None, keep="all")
+            beside = self._sampler(self.base, ask.drawing, from_chain=True)
+            base = self._draw(self.base, plain, beside, tell)
+        return self._answer(designs, base, antibody, tell)
+
+    def optimize(self, ask: Optimisation, tell: Tell) -> Improvement:
+        """A pasted chain, improved by few substitutions."""
+        antibody = self.pick(ask.text, ask.chain)
+        (lead,) = antibody.chains
+        weights = {name: weight for name, weight in ask.weights.items() if weight}
+        guide = weighted(weights, charge=ask.charge) if weights else None
+        found = self.model.optimize(
+            Lead(lead.sequence_aa, ask.num, ask.seed, ask.freeze, ask.forbid),
+            search=BeamSearch(edits=ask.edits, beam=LIMITS.beam),
+            guide=guide,
+            progress=lambda done: tell(Step([], done, ask.edits)),
+        )
+        sequences = [lead.sequence_aa, *(one.variant.sequence for one in found.kept)]
+        return Improvement(lead, found, describe(self.model, sequences))
+
+    def score(self, text: str, chain: int) -> Scored:
+        """Every single mutation of a pasted chain."""
+        antibody = self.pick(text, chain)
+        (record,) = antibody.chains[:1]
+        base = self.base.scan(record) if self.base is not None else None
+        return Scored(record, self.model.scan(record), base)
+
+    def place(self, records: Sequence[Antibody]) -> torch.Tensor | None:
+        """``(n, 2)`` places on the map of the training set; ``None`` without such a map."""
+        latent = self.model.latent
+        if latent is None or not records:
+            return None
+        return latent.project(self.model.embed(records))
+
+    def labels(self, records: Sequence[Antibody], colour: str) -> list[str]:
+        """What the map colours chains by: ``v_family``, ``locus``, ``isotype`` or ``score``.
+
+        A chain alone does not tell its isotype.
+        """
+        if colour == "locus":
+            return [":".join(str(chain.locus) for chain in record.chains) for record in records]
+        if colour == "score":
+            return [perplexity_band(row["perplexity"]) for row in self.model.score(records)]
+        if colour == "isotype":
+            return [""] * len(records)
+        found = nearest_germline([record.chains[0].sequence_aa for record in records])
+        return [one.v_gene.partition("-")[0].partition("*")[0] if one else "" for one in found]
+
+    # Parts of the above
+
+    def _request(self, drawing: Drawing, **more: Any) -> hfbio.Request:
+        return hfbio.Request(
+            num=drawing.num,
+            seed=drawing.seed,
+            guidance=None if drawing.guidance == 1 else drawing.guidance,
+            block_size=LIMITS.block,
+            **more,
+        )
+
+    @staticmethod
+    def _sampler(model: AntibodyModel, drawing: Drawing, *, from_chain: bool = False) -> Any:
+        known = samplers(model, from_chain=from_chain)
+        settings = known[drawing.sampler or next(iter(known))]
+        steps = {} if model.base.family.causal or settings["kind"] == "gibbs" else drawing.steps
+        more = {"steps": steps} if steps else {}
+        return model.blank_sampler(**settings, temperature=drawing.temperature, **more)
+
+    def _draw(
+        self, model: AntibodyModel, request: hfbio.Request, sampler: Any, tell: Tell
+    ) -> Designs:
+        done: dict[int, str] = {}
+        kept = 0
+
+        def watch(state: Any) -> None:
+            for index, chain in zip(state.designs, partial(state, model.base.token_map)):
+                done[index] = chain
+            tell(Step([done[i] for i in sorted(done)][-LIMITS.designs :], kept, request.num))
+
+        def progress(n_kept: int, n_drawn: int) -> None:
+            nonlocal kept
+            kept = n_kept
+
+        return model.sample(request, sampler=sampler, progress=progress, watch=watch)
+
+    def _opened(
+        self,
+        antibody: Antibody,
+        free: str,
+        lengths: list[tuple[int, int]],
+        request: hfbio.Request,
+    ) -> hfbio.Request:
+        if len(antibody.chains) == 1:
+            return infill_request(antibody.chains[0].sequence_aa, free, lengths, request)
+        if lengths:
+            raise SettingError("lengths of loops can be chosen for single chains alone")
+        opened = open_places(antibody, free)
+        if not any(opened):
+            raise SettingError("there is nothing to redesign; free at least one residue")
+        residues = iter(opened)
+        scaffold = ":".join(
+            "".join(OPEN if next(residues) else letter for letter in chain.sequence_aa)
+            for chain in antibody.chains
+        )
+        return replace(request, scaffold=scaffold)
+
+    def _answer(
+        self, designs: Designs, base: Designs | None, start: Antibody | None, tell: Tell
+    ) -> Answer:
+        answer = Answer(designs, [], base, (), start)
+        tell(answer)
+        described = describe(self.model, [d.sequence_aa for d in designs.kept])
+        return replace(answer, described=described)
+
+
+def open_places(antibody: Antibody, free: str) -> list[bool]:
+    """Which residues are free, chain behind chain; of a pair ``free`` is as in ``cdr3:cdr1``.
+
+    Raises:
+        SettingError: it names what is not there.
+    """
+    parts = free.split(":")
+    if len(parts) > len(antibody.chains):
+        raise SettingError(f"{free[:80]!r} speaks of {len(parts)} chains; there is one")
+    parts += [""] * (len(antibody.chains) - len(parts))
+    return [
+        bool(place)
+        for part, record in zip(parts, antibody.chains)
+        for place in freeze(part, record).tolist()
+    ]
+
+
+def in_words(antibody: Antibody, places: Sequence[bool]) -> str:
+    """Free residues as text that `open_places` reads: regions by name, the rest by number."""
+    at, parts = 0, []
+    for record in antibody.chains:
+        mine = list(places[at : at + len(record.sequence_aa)])
+        at += len(mine)
+        words = []
+        for name, start, stop in zip(REGIONS, record.regions, record.regions[1:]):
+            if all(mine[start:stop]):
+                words.append(name)
+                mine[start:stop] = [False] * (stop - start)
+        starts = [i for i, free in enumerate(mine) if free and not (i and mine[i - 1])]
+        for start in starts:
+            stop = start
+            while stop + 1 < len(mine) and mine[stop + 1]:
+                stop += 1
+            words.append(str(start + 1) if start == stop else f"{start + 1}-{stop + 1}")
+        parts.append(",".join(words))
+    return ":".join(parts)
+
+
+def perplexity_band(perplexity: float) -> str:
+    """A name for a range of perplexities."""
+    for edge, below in zip(BANDS, ("", *BANDS)):
+        if perplexity < edge:
+            return f"perplexity {below} to {edge}" if below else f"perplexity below {edge}"
+    return f"perplexity {BANDS[-1]} or more"
+
+
+def row(design: Design, described: Described | None) -> dict[str, Any]:
+    """All that is said of a design, as columns."""
+    found: Mapping[str, Any] = described.row() if described else {}
+    return {**design.row(), **found}
