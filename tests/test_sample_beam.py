@@ -88,6 +88,45 @@ def test_edits_name_the_residue_of_the_lead_its_place_and_the_new_one():
         assert variant.n_edits == sum(a != b for a, b in zip(LEAD, variant.sequence)) <= 2
 
 
+@pytest.mark.parametrize("guided", [False, True])
+def test_a_path_goes_edit_by_edit_through_chains_that_the_beam_held(guided):
+    guide = (lambda chains: [float(s.count("D")) for s in chains]) if guided else None
+    settings = BeamSearch(edits=3, beam=8, shortlist=50)
+    lead, free = "ACDEFG", torch.ones(6).bool()
+    found = search(settings, lead, free, table_of(6), guide=guide)
+    held = {variant.sequence: variant for variant in found}
+    for variant in found:
+        chain = list(lead)
+        for step in variant.path:
+            old, place, new = step.edit[0], int(step.edit[1:-1]), step.edit[-1]
+            assert chain[place - 1] == old
+            chain[place - 1] = new
+            member = held["".join(chain)]
+            values = (member.log_ratio, member.guide, member.total)
+            assert (step.log_ratio, step.guide, step.total) == values
+        assert "".join(chain) == variant.sequence
+        edits = sorted((step.edit for step in variant.path), key=lambda edit: int(edit[1:-1]))
+        assert ";".join(edits) == variant.edits
+    orders = [[step.edit for step in variant.path] for variant in found]
+    assert any(order != variant.edits.split(";") for order, variant in zip(orders, found))
+
+
+def test_a_chain_of_several_parents_has_come_from_the_best_of_them():
+    # The second place is worth more once the first has changed: A1C first, then C2D, is the way.
+    def logits_of(ids):
+        logits = torch.zeros(*ids.shape, TOKENS.vocab_size)
+        first = ids[:, 0] == TOKENS.residue_id("C")
+        logits[first, 1, TOKENS.residue_id("D")] = 5.0
+        logits[:, 0, TOKENS.residue_id("C")] = 1.0
+        return logits
+
+    settings = BeamSearch(edits=2, beam=500, temperature=0.0)
+    found = search(settings, "AC", torch.ones(2).bool(), logits_of)
+    (best,) = [variant for variant in found if variant.sequence == "CD"]
+    assert [step.edit for step in best.path] == ["A1C", "C2D"]
+    assert [step.log_ratio for step in best.path] == [1.0, 6.0]
+
+
 def test_a_guide_is_added_with_its_weight_and_larger_is_better():
     def guide(sequences):
         return [5.0 + 0.7 * s.count("D") - 1.3 * s.count("C") for s in sequences]

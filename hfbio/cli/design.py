@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,10 @@ def score(
     model: Model,
     source: Annotated[str, typer.Argument(help="FASTA, CSV, AIRR TSV or a table.")],
     output: Annotated[Path, typer.Option(help="Table to write, .csv.")],
+    mutations: Annotated[
+        Path | None,
+        typer.Option(help="Also write what the model says of all 20 residues everywhere, .csv."),
+    ] = None,
     base: Base = None,
     device: Device = "cpu",
 ) -> None:
@@ -30,6 +35,10 @@ def score(
     """
     if output.suffix != ".csv":
         raise SettingError(f"{output}: scores are written as .csv")
+    from hfbio.report.mutations import mutations_file, require_mutations
+
+    if mutations:
+        require_mutations(mutations, output)
     from tqdm import tqdm
 
     from hfbio.data import read_numbered
@@ -42,10 +51,14 @@ def score(
     records, unread = loaded.readable(numbered, source)
     rejects += unread
     _require_some(source, records, rejects)
-    rows = tqdm(loaded.score(records), total=len(records), unit="chain", disable=None)
-    written = write_scores(rows, rejects, output)
+    with mutations_file(mutations) if mutations else nullcontext() as scanned:
+        rows = loaded.score(records, scanned=scanned)
+        bar = tqdm(rows, total=len(records), unit="chain", disable=None)
+        written = write_scores(bar, rejects, output)
     typer.echo(f"likelihood: {loaded.likelihood}")
     typer.echo(written)
+    if mutations:
+        typer.echo(f"mutations  {mutations}")
 
 
 def models() -> None:

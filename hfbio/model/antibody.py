@@ -8,13 +8,12 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from hfbio.alphabet import CHAIN_BREAK
 from hfbio.bundle import Manifest
 from hfbio.data import Reject
-from hfbio.data.encode import encode_described
 from hfbio.data.pairs import pair
-from hfbio.errors import DataError, SequenceError, SettingError
-from hfbio.model import sampling
+from hfbio.errors import SequenceError, SettingError
+from hfbio.model import sampling, scores
+from hfbio.model.embed import embed
 from hfbio.model.evaluate import evaluate
 from hfbio.model.infill import infill_request
 from hfbio.model.optimize import Lead, Optimized, optimize
@@ -22,12 +21,12 @@ from hfbio.model.sampling import Designs
 from hfbio.model.sift import sift
 from hfbio.model.traces import Traces
 from hfbio.models import LoadedBase
-from hfbio.record import REGIONS, Antibody, AntibodyRecord
+from hfbio.record import Antibody, AntibodyRecord
 from hfbio.sample import GermlineWalk, Guide, NamedSampler, Request, Unmask, build
 from hfbio.score.assess import Task, task_of
-from hfbio.score.embed import mean_states, residues_of, untagged
 from hfbio.score.latent_map import LatentMap
-from hfbio.score.likelihood import Likelihood, likelihood_of, mean_by_region, residue_nats
+from hfbio.score.likelihood import Likelihood, likelihood_of
+from hfbio.score.scan import Scan
 from hfbio.score.sketch import Sketch
 
 
@@ -104,7 +103,8 @@ class AntibodyModel:
             guide: a score to steer by; kept designs then tell theirs.
             reference: chains to compare with, normally the training split, for novelty.
             progress: called with (kept, drawn) after each draw.
-            watch: called with each intermediate state of a block.
+            watch: called with the state of a block after each step; `hfbio.sample.partial` makes
+                text of it. Not called where one or two open residues are enumerated.
 
         Raises:
             SettingError: a condition, length, scaffold, sampler or second pass that this model
@@ -165,12 +165,22 @@ class AntibodyModel:
         return sift(self, records, source, region)
 
     def score(
-        self, records: Sequence[Antibody], *, batch_size: int = 64
+        self,
+        records: Sequence[Antibody],
+        *,
+        batch_size: int = 64,
+        scanned: Callable[[Scan], None] | None = None,
     ) -> Iterator[dict[str, Any]]:
         """Likelihood of numbered chains or pairs, one row each, in order.
 
         Of a masked model each residue is given all others (pseudo-log-likelihood), of a causal one
         those before it; or after it, where training had turned chains round.
+
+        Args:
+            records: numbered chains, or pairs.
+            batch_size: rows of a network pass.
+            scanned: called with the `Scan` of each chain before its row is yielded; the network
+                does no more work for it.
 
         Yields:
             ``sequence_id``, ``locus``, ``likelihood`` (which of these), ``nats_per_residue``,
@@ -181,22 +191,19 @@ class AntibodyModel:
         Raises:
             SequenceError: a chain is not numbered, or longer than the model reads.
         """
-        for record in records:  # all of them before the work, not after half of it
-            self.require_readable(record)
-        for record in records:
-            (example,) = encode_described([record], self.base.token_map, self.prompt)
-            nats = residue_nats(
-                self.model, self.base.token_map, example, self.likelihood, batch_size=batch_size
-            )
-            by_region = mean_by_region(nats, example, REGIONS)
-            yield {
-                "sequence_id": record.sequence_id,
-                "locus": CHAIN_BREAK.join(chain.locus for chain in record.chains),
-                "likelihood": self.likelihood,
-                "nats_per_residue": nats.mean().item(),
-                "perplexity": nats.mean().exp().item(),
-                **{f"{name}_nats_per_residue": value for name, value in by_region.items()},
-            }
+        return scores.score(self, records, batch_size=batch_size, scanned=scanned)
+
+    def scan(self, record: AntibodyRecord, *, batch_size: int = 64) -> Scan:
+        """What the model says of all 20 residues at every place of one numbered chain.
+
+        Of a pair `hfbio.model.scores.scan` gives one for each chain.
+
+        Raises:
+            SequenceError: the chain is not numbered, is longer than the model reads, or holds a
+                letter that is not one of the 20 residues.
+        """
+        (found,) = scores.scan(self, record, batch_size=batch_size)
+        return found
 
     def embed(
         self,
@@ -230,24 +237,12 @@ class AntibodyModel:
                 residue in the region.
             SettingError: no such layer or region.
         """
-        if not records:
-            raise DataError("there is no chain to embed")
-        for record in records:
-            self.require_readable(record)
-        encode = encode_described if own_tags else untagged
-        examples = encode(records, self.base.token_map, self.prompt)
-        empty = [record.sequence_id for record in records if not residues_of(record, region)]
-        if empty:
-            raise SequenceError(
-                f"no residue in {region} of {len(empty)} records: {', '.join(empty[:20])}; "
-                "remove them, or choose another region"
-            )
-        return mean_states(
-            self.model,
-            self.base.token_map,
-            examples,
+        return embed(
+            self,
+            records,
             layer=layer,
             region=region,
+            own_tags=own_tags,
             batch_size=batch_size,
             progress=progress,
         )

@@ -59,6 +59,7 @@ class Improved:
             **regions,
             "locus": self.design.locus,
             "edits": self.variant.edits,
+            "path": ";".join(step.edit for step in self.variant.path),
             "n_edits": self.variant.n_edits,
             "log_ratio": self.variant.log_ratio,
             "nats_per_residue": self.nats_per_residue,

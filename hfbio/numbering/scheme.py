@@ -26,3 +26,9 @@ LAST_POSITION: Final = {Locus.IGH: 128, Locus.IGK: 127, Locus.IGL: 127}
 UNOCCUPIED_IN_FWR1: Final = {Locus.IGH: (10,), Locus.IGK: (), Locus.IGL: (10,)}
 """Positions of fwr1 that no germline gene of the locus fills: strand A is one residue shorter in
 heavy and lambda domains than in kappa domains."""
+
+
+def label(position: Position) -> str:
+    """A position as it is written: ``111A``."""
+    number, letter = position
+    return f"{number}{letter}"

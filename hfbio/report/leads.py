@@ -9,7 +9,16 @@ from hfbio.bundle import write_json
 from hfbio.model.optimize import Optimized, Search
 from hfbio.report.designs import write_rows
 
-_HEADER = ("locus", "edits", "log_ratio", "nats_per_residue", "guide", "lead_guide", "total")
+_HEADER = (
+    "locus",
+    "edits",
+    "path",
+    "log_ratio",
+    "nats_per_residue",
+    "guide",
+    "lead_guide",
+    "total",
+)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hfbio.errors import SettingError
-from hfbio.sample.beam import BeamSearch, Variant
+from hfbio.sample.beam import BeamSearch, Step, Variant
 from hfbio.sample.causal import Causal, CausalTemplate
 from hfbio.sample.contrast import Contrast
 from hfbio.sample.draw import draw
@@ -16,6 +16,7 @@ from hfbio.sample.generate import generate
 from hfbio.sample.germline_walk import GermlineWalk
 from hfbio.sample.gibbs import Gibbs
 from hfbio.sample.guide import Guide, Score
+from hfbio.sample.partial import partial
 from hfbio.sample.reach import Reach
 from hfbio.sample.request import Request, causal_template, templates
 from hfbio.sample.rules import Rules
@@ -38,6 +39,7 @@ __all__ = [
     "Sampler",
     "Score",
     "State",
+    "Step",
     "Template",
     "Unmask",
     "Variant",
@@ -47,6 +49,7 @@ __all__ = [
     "draw",
     "freeze",
     "generate",
+    "partial",
     "templates",
 ]
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Final, Literal
 
 import torch
@@ -23,6 +23,16 @@ _A: Final = len(RESIDUES)
 
 
 @dataclass(frozen=True)
+class Step:
+    """One edit on the way from the lead to a variant, and what the chain was worth after it."""
+
+    edit: str  # such as S31T
+    log_ratio: float  # of the chain after this edit, to the lead; as in `Variant`
+    guide: float | None
+    total: float
+
+
+@dataclass(frozen=True)
 class Variant:
     """A chain that the search kept."""
 
@@ -31,6 +41,7 @@ class Variant:
     log_ratio: float  # nats, > 0 where the model prefers it to the lead; see `BeamSearch`
     guide: float | None  # of the chain; None without a guide
     total: float  # log_ratio + guide_weight * (guide - guide of the lead)
+    path: tuple[Step, ...] = ()  # the edits in the order they were made; the last is the variant
 
     @property
     def n_edits(self) -> int:
@@ -46,7 +57,8 @@ class BeamSearch:
     that it has not changed yet, so that a chain of round ``r`` has ``r`` edits. Its score is its
     parent's, plus the log-ratio of new to old residue there in the parent. For a model with the
     conditionals of one joint distribution, that sums to the log-ratio of chain to lead, however
-    it came about; a chain that several parents propose counts once, with its best sum.
+    it came about; a chain that several parents propose counts once, with its best sum, and has
+    come from that parent: ``path`` of a variant tells the way.
 
     With a guide the total is that sum plus ``guide_weight`` times what the guide gains on the
     lead. It is asked for the ``shortlist * beam`` proposals alone that lead by model score and by
@@ -118,9 +130,12 @@ class BeamSearch:
             raise SettingError("no residue of the lead is free; freeze fewer")
         run = _Run(self, lead, free, logits_of, tokens, rng, guide, rules)
         beam, found = run.first(), []
+        paths: list[tuple[Step, ...]] = [()]
         for done in range(1, self.edits + 1):
             beam = run.next(beam)
-            found += run.variants(beam)
+            variants = run.variants(beam, paths)
+            paths = [variant.path for variant in variants]
+            found += variants
             if progress is not None:
                 progress(done)
             if not len(beam.edits):
@@ -135,6 +150,12 @@ class _Beam:
     edits: Tensor  # (M, r) int64, 20 x place + new residue, sorted along a row
     ratios: Tensor  # (M,) float64, log-ratio to the lead
     guides: Tensor  # (M,) float64, what the guide says; 0 without one
+    parents: Tensor  # (M,) int64, members of the round before
+    last: Tensor  # (M,) int64, the edit that was made of them
+
+    def take(self, rows: Tensor) -> _Beam:
+        """The members ``rows``."""
+        return _Beam(*(getattr(self, f.name)[rows] for f in fields(self)))
 
 
 class _Run:
@@ -160,7 +181,9 @@ class _Run:
 
     def first(self) -> _Beam:
         """The lead alone."""
-        return _Beam(torch.zeros(1, 0, dtype=torch.int64), torch.zeros(1).double(), self.lead_guide)
+        none = torch.full((1,), -1)
+        edits = torch.zeros(1, 0, dtype=torch.int64)
+        return _Beam(edits, torch.zeros(1).double(), self.lead_guide, none, none)
 
     def next(self, beam: _Beam) -> _Beam:
         """The distinct chains one edit on that are drawn; none if there is nothing left to edit."""
@@ -173,23 +196,28 @@ class _Run:
             for member, place in open_places.nonzero().tolist():
                 possible[member, place] &= self.rules.allowed(chains[member].tolist(), place)
         member, place, residue = possible.nonzero().unbind(1)
-        edits = torch.cat([beam.edits[member], (_A * place + residue)[:, None]], dim=1)
+        last = _A * place + residue
+        edits = torch.cat([beam.edits[member], last[:, None]], dim=1)
         edits, which = edits.sort(dim=1).values.unique(dim=0, return_inverse=True)
         ratios = beam.ratios[member] + gains[member, place, residue]
-        guides = self._best(beam.guides[member], which, len(edits))
-        return self._draw(_Beam(edits, self._best(ratios, which, len(edits)), guides))
+        best = _first_of_each(which, ratios)
+        # The chain's best parent gives its sum and its path; the best guide of all its parents
+        # says whether the guide is asked about it.
+        guides = torch.full((len(edits),), -torch.inf, dtype=torch.float64)
+        guides = guides.scatter_reduce(0, which, beam.guides[member], "amax")
+        return self._draw(_Beam(edits, ratios[best], guides, member[best], last[best]))
 
-    def variants(self, beam: _Beam) -> list[Variant]:
-        """What is said of each member."""
+    def variants(self, beam: _Beam, paths: Sequence[tuple[Step, ...]]) -> list[Variant]:
+        """What is said of each member; ``paths`` are those of the members of the round before."""
         found = []
         totals = self._totals(beam)
         for i, sequence in enumerate(self._sequences(beam.edits)):
-            places = [edit // _A for edit in beam.edits[i].tolist()]
-            names = [f"{RESIDUES[self.lead[at]]}{at + 1}{sequence[at]}" for at in places]
+            edits = ";".join(map(self._name, beam.edits[i].tolist()))
             guide = beam.guides[i].item() if self.guide else None
-            found.append(
-                Variant(sequence, ";".join(names), beam.ratios[i].item(), guide, totals[i].item())
-            )
+            values = (beam.ratios[i].item(), guide, totals[i].item())
+            step = Step(self._name(int(beam.last[i])), *values)
+            path = (*paths[int(beam.parents[i])], step)
+            found.append(Variant(sequence, edits, *values, path))
         return found
 
     def _draw(self, proposed: _Beam) -> _Beam:
@@ -201,10 +229,9 @@ class _Run:
         if self.guide is not None:
             n_asked = self.settings.shortlist * self.settings.beam
             asked = _largest(self._totals(proposed) + noise, n_asked)
-            edits, noise = proposed.edits[asked], noise[asked]
-            proposed = _Beam(edits, proposed.ratios[asked], self._ask(self._sequences(edits)))
-        kept = _largest(self._totals(proposed) + noise, self.settings.beam)
-        return _Beam(proposed.edits[kept], proposed.ratios[kept], proposed.guides[kept])
+            proposed, noise = proposed.take(asked), noise[asked]
+            proposed = replace(proposed, guides=self._ask(self._sequences(proposed.edits)))
+        return proposed.take(_largest(self._totals(proposed) + noise, self.settings.beam))
 
     def _totals(self, beam: _Beam) -> Tensor:
         return beam.ratios + self.settings.guide_weight * (beam.guides - self.lead_guide)
@@ -237,10 +264,10 @@ class _Run:
     def _sequences(self, edits: Tensor) -> list[str]:
         return ["".join(RESIDUES[i] for i in chain) for chain in self._chains(edits).tolist()]
 
-    def _best(self, values: Tensor, which: Tensor, n: int) -> Tensor:
-        """The largest of the values of each of ``n`` chains."""
-        worst = torch.full((n,), -torch.inf, dtype=torch.float64)
-        return worst.scatter_reduce(0, which, values, "amax")
+    def _name(self, edit: int) -> str:
+        """Such as S31T: residue of the lead, its place counted from 1, new residue."""
+        place, residue = divmod(edit, _A)
+        return f"{RESIDUES[self.lead[place]]}{place + 1}{RESIDUES[residue]}"
 
     def _ask(self, sequences: list[str]) -> Tensor:
         """``(M,)`` float64 of the guide; 0 without one."""
@@ -256,6 +283,14 @@ class _Run:
             at = int((~said.isfinite()).nonzero()[0])
             raise SettingError(f"the guide returned {said[at].item()} for {sequences[at]}")
         return said
+
+
+def _first_of_each(groups: Tensor, keys: Tensor) -> Tensor:
+    """For each group 0, 1, 2, … the index of its largest key; of equals the first."""
+    order = keys.argsort(descending=True, stable=True)
+    order = order[groups[order].argsort(stable=True)]
+    starts = groups[order].diff(prepend=torch.tensor([-1])) > 0
+    return order[starts]
 
 
 def _largest(keys: Tensor, n: int) -> Tensor:

@@ -107,6 +107,23 @@ class CausalTemplate:
         filled = [*parts[:here], [*parts[here], *[-1] * unknown], *later]
         return self._filled(filled, tokens), at
 
+    def so_far(self, written: Sequence[int], ended: bool, tokens: TokenMap) -> list[int]:
+        """The chain as it stands, first residue first; -1 at residues that are sure to come.
+
+        What is forced ahead is there. A gap that is not closed has one -1 at least, unless it has
+        its longest length. A chain whose end the model chooses ends with what is written.
+        """
+        if not self.body:
+            ahead = [] if self.forced is None else self.forced[len(written) :].tolist()
+            chain = [*written, *ahead]
+            return chain[::-1] if self.reverse else chain
+        parts = _split(written, tokens)
+        n_closed = len(self.spans) if ended else len(parts) - 1
+        parts += [[] for _ in range(len(self.spans) - len(parts))]
+        for part, (low, high) in list(zip(parts, self.spans))[n_closed:]:
+            part += [-1] * min(max(low - len(part), 1), high - len(part))
+        return self._filled(parts, tokens)
+
     def _filled(
         self, parts: Sequence[Sequence[int]], tokens: TokenMap, upto: int | None = None
     ) -> list[int]:
@@ -135,6 +152,7 @@ class CausalState:
     templates: tuple[CausalTemplate, ...]
     rngs: tuple[torch.Generator, ...]  # one per row, so that a row never depends on its block
     rules: Rules | None = None
+    designs: tuple[int, ...] = ()  # which design each row belongs to; of a guide several rows do
 
     @property
     def step(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -55,7 +55,9 @@ def generate(
         rules: what may not be drawn.
         contrast: a second pass at each step, to depart from.
         guide: a score to steer by; particle ``k`` owns the generator ``(seed, i, k)``.
-        watch: called with each intermediate state, for showing the walk.
+        watch: called with the `State` or `CausalState` of a block after each step, for showing the
+            walk (`hfbio.sample.partial`). Its ``designs`` tell which design a row is of. With a
+            guide the rows are particles, and the design becomes one of them.
 
     Raises:
         SettingError: the guide, contrast or template cannot be used.
@@ -68,12 +70,13 @@ def generate(
         rngs = [generator(seed, i) for i in indices]
         starts = [template(i, rng) for i, rng in zip(indices, rngs)]
         if guide is None:
-            rows = run.block(starts, rngs)
+            rows = run.block(starts, rngs, tuple(indices))
         else:
             places = range(guide.particles)
             own = [generator(seed, i, k) for i in indices for k in places]
             copies = [start for start in starts for _ in places]
-            rows = run.block(copies, own, Flock(guide, rngs))
+            designs = tuple(i for i in indices for _ in places)
+            rows = run.block(copies, own, designs, Flock(guide, rngs))
         for row, start in zip(rows, starts):
             yield start.written(row, tokens).clone()
         first += n_designs
@@ -94,11 +97,12 @@ class _Run:
         self,
         templates: Sequence[Any],
         rngs: Sequence[torch.Generator],
+        designs: tuple[int, ...],
         flock: Flock | None = None,
     ) -> Tensor:
         """``(designs, L)`` ids of a finished block; with a flock, of the particles it picked."""
         sampler, tokens = self.sampler, self.tokens
-        state = sampler.begin(templates, rngs, tokens, self.rules)
+        state = replace(sampler.begin(templates, rngs, tokens, self.rules), designs=designs)
         read = reader(self.model, tokens, templates, causal=sampler.causal, contrast=self.contrast)
         while not sampler.done(state):
             logits = read(state)

@@ -59,6 +59,7 @@ class State:
     step: int = 0
     due: Tensor | None = None  # (B, L) int64; when each residue is decided, if that is settled
     rules: Rules | None = None  # what may not be drawn
+    designs: tuple[int, ...] = ()  # which design each row belongs to; of a guide several rows do
 
     def decide(self, chosen: Tensor, drawn: Tensor, due: Tensor | None) -> State:
         """One step on: ``drawn`` stands at the ``(B, L)`` ``chosen`` positions, for good."""

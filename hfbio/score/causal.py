@@ -44,17 +44,29 @@ def next_residues(
     model: nn.Module, tokens: TokenMap, examples: Sequence[Example], reverse: bool = False
 ) -> list[tuple[Tensor, Tensor]]:
     """Nats ``(n,)`` float32 and hits ``(n,)`` bool of each residue of each chain, in order."""
+    found = next_log_p(model, tokens, examples, reverse)
+    return [_judged(log_p, e.input_ids[e.residues]) for log_p, e in zip(found, examples)]
+
+
+def next_log_p(
+    model: nn.Module, tokens: TokenMap, examples: Sequence[Example], reverse: bool = False
+) -> list[Tensor]:
+    """``ln p`` of every token at each residue, given those before it; or after it if ``reverse``.
+
+    Returns:
+        ``(n, V)`` float32 of each chain, in nats, on the CPU; rows from first residue to last.
+    """
     shown = [
         next_tokens(turn_round(e, tokens) if reverse else e.input_ids, given=int(e.residues[0]))
         for e in examples
     ]
     answers = []
-    for (nats, hits), example in zip(_read(model, tokens, shown), examples):
-        nats, hits = nats[:-1], hits[:-1]  # the last label is the end of the chain
+    for log_p, example in zip(_read(model, tokens, shown), examples):
+        log_p = log_p[:-1]  # the last label is the end of the chain
         if reverse:
-            nats, hits = nats.flip(0), hits.flip(0)
+            log_p = log_p.flip(0)
         at = example.residues - example.residues[0]  # a separator is predicted between two chains
-        answers.append((nats[at], hits[at]))
+        answers.append(log_p[at])
     return answers
 
 
@@ -83,18 +95,20 @@ def span_residues(model: nn.Module, tokens: TokenMap, example: Example) -> tuple
     """Nats ``(n,)`` float32 and hits ``(n,)`` bool, each region cut out alone."""
     regions = runs(example)
     shown = [cut_out(example, [region], tokens) for region in regions]
-    nats, hits = [], []
-    for (n, h), (start, stop) in zip(_read(model, tokens, shown), regions):
-        last = len(n) - 1  # the end of the gap
-        nats.append(n[last - (stop - start) : last])
-        hits.append(h[last - (stop - start) : last])
-    return torch.cat(nats), torch.cat(hits)
+    found = []
+    for log_p, (start, stop) in zip(_read(model, tokens, shown), regions):
+        last = len(log_p) - 1  # the end of the gap
+        found.append(log_p[last - (stop - start) : last])
+    return _judged(torch.cat(found), example.input_ids[example.residues])
 
 
-def _read(
-    model: nn.Module, tokens: TokenMap, shown: Sequence[Corrupted]
-) -> list[tuple[Tensor, Tensor]]:
-    """Nats and hits of the scored positions of each row, softmax over the whole vocabulary."""
+def _judged(log_p: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Nats ``(n,)`` and hits ``(n,)`` of ``(n, V)`` log-probabilities and ``(n,)`` ids."""
+    return -log_p.gather(1, truth.unsqueeze(1)).squeeze(1), log_p.argmax(-1) == truth
+
+
+def _read(model: nn.Module, tokens: TokenMap, shown: Sequence[Corrupted]) -> list[Tensor]:
+    """``(scored, V)`` log-probabilities of each row, softmax over the whole vocabulary."""
     model.eval()
     device = next(model.parameters()).device
     batch: dict[str, Any] = {
@@ -106,7 +120,5 @@ def _read(
     answers = []
     for i, row in enumerate(shown):
         at = (row.labels != IGNORE).nonzero().squeeze(1)
-        log_p = logits[i, at.to(device)].float().log_softmax(dim=-1).cpu()
-        truth = row.labels[at]
-        answers.append((-log_p.gather(1, truth.unsqueeze(1)).squeeze(1), log_p.argmax(-1) == truth))
+        answers.append(logits[i, at.to(device)].float().log_softmax(dim=-1).cpu())
     return answers

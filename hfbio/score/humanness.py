@@ -18,7 +18,8 @@ def oasis_identity(sequences: Sequence[str]) -> list[float]:
     """OASis identity of each chain: the share of its 9-mers seen in human antibodies.
 
     A 9-mer counts as seen if at least 10 % of the human subjects of the Observed Antibody Space
-    have it ("relaxed" prevalence). The first call reads the list, which takes 20 s.
+    have it ("relaxed" prevalence). The first call reads the list, which takes 5 to 20 s and then
+    holds 0.75 GB of memory; a chain takes 0.02 ms.
 
     Args:
         sequences: variable domains, at least 9 residues each.

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hfbio.data.encode import Example
 from hfbio.score.assess import Task
-from hfbio.score.causal import next_residues
+from hfbio.score.causal import next_log_p
 from hfbio.tokens import TokenMap
 
 Likelihood = Literal["masked", "next-residue", "reversed next-residue"]
@@ -51,11 +51,29 @@ def residue_nats(
     Returns:
         ``(n,)`` float32, in nats, on the CPU.
     """
+    return own_nats(
+        residue_log_p(model, tokens, example, likelihood, batch_size=batch_size), example
+    )
+
+
+def residue_log_p(
+    model: nn.Module,
+    tokens: TokenMap,
+    example: Example,
+    likelihood: Likelihood,
+    *,
+    batch_size: int = 64,
+) -> Tensor:
+    """``ln p`` of every token at each residue: what `residue_nats` takes one entry a row of.
+
+    Returns:
+        ``(n, V)`` float32, in nats, on the CPU; the rows are those of ``example.residues``.
+    """
     if likelihood == "masked":
-        return pseudo_nats(model, tokens, example, batch_size=batch_size)
+        return masked_log_p(model, tokens, example, batch_size=batch_size)
     reverse = likelihood == "reversed next-residue"
-    ((nats, _),) = next_residues(model, tokens, [example], reverse)
-    return nats
+    (log_p,) = next_log_p(model, tokens, [example], reverse)
+    return log_p
 
 
 def pseudo_nats(
@@ -63,8 +81,23 @@ def pseudo_nats(
 ) -> Tensor:
     """``-ln p(residue | all other residues)`` of each residue, hiding one at a time.
 
-    One forward row per residue. The softmax runs over the model's whole vocabulary. The mean
-    over a chain is its nats per residue; its exponential the pseudo-perplexity.
+    The mean over a chain is its nats per residue; its exponential the pseudo-perplexity.
+
+    Returns:
+        ``(n,)`` float32, in nats, on the CPU.
+
+    Source:
+        Salazar et al. 2020, "Masked language model scoring", equation 1.
+    """
+    return own_nats(masked_log_p(model, tokens, example, batch_size=batch_size), example)
+
+
+def masked_log_p(
+    model: nn.Module, tokens: TokenMap, example: Example, *, batch_size: int = 64
+) -> Tensor:
+    """``ln p(token | all other residues)`` at each residue, hiding one at a time.
+
+    One forward row per residue. The softmax runs over the model's whole vocabulary.
 
     Args:
         model: returns an object with ``logits`` ``(B, L, V)``; put into evaluation mode.
@@ -73,16 +106,12 @@ def pseudo_nats(
         batch_size: rows per forward pass.
 
     Returns:
-        ``(n,)`` float32, in nats, on the CPU.
-
-    Source:
-        Salazar et al. 2020, "Masked language model scoring", equation 1.
+        ``(n, V)`` float32, in nats, on the CPU.
     """
     model.eval()
     device = next(model.parameters()).device
-    at = example.residues
-    nats = []
-    for part in at.split(batch_size):
+    found = []
+    for part in example.residues.split(batch_size):
         rows = torch.arange(len(part))
         shown = example.input_ids.repeat(len(part), 1)
         shown[rows, part] = tokens.require_mask()
@@ -90,9 +119,14 @@ def pseudo_nats(
             logits = model(
                 input_ids=shown.to(device), attention_mask=torch.ones_like(shown).to(device)
             ).logits
-        log_p = logits[rows, part].float().log_softmax(dim=-1).cpu()
-        nats.append(-log_p.gather(1, example.input_ids[part].unsqueeze(1)).squeeze(1))
-    return torch.cat(nats)
+        found.append(logits[rows, part].float().log_softmax(dim=-1).cpu())
+    return torch.cat(found)
+
+
+def own_nats(log_p: Tensor, example: Example) -> Tensor:
+    """``(n,)`` nats of the residues that stand there, from ``(n, V)`` log-probabilities."""
+    own = example.input_ids[example.residues]
+    return -log_p.gather(1, own.unsqueeze(1)).squeeze(1)
 
 
 def mean_by_region(nats: Tensor, example: Example, regions: Sequence[str]) -> dict[str, float]:
