@@ -49,15 +49,17 @@ def score(
 
 
 def chain_nats(
-    model: AntibodyModel, record: Antibody, *, batch_size: int = 64
+    model: AntibodyModel, record: Antibody, *, batch_size: int = 64, rows: int | None = None
 ) -> tuple[Tensor, ...]:
     """``(n,)`` float32 nats of the residues of each chain; of a pair each beside the other.
+
+    ``rows`` is as for `hfbio.score.likelihood.masked_log_p`.
 
     Raises:
         SequenceError: a chain is not numbered, or longer than the model reads.
     """
     model.require_readable(record)
-    nats = _nats(model, _encoded(model, record), batch_size)
+    nats = _nats(model, _encoded(model, record), batch_size, rows)
     return nats.split([len(chain.sequence_aa) for chain in record.chains])
 
 
@@ -84,6 +86,10 @@ def _encoded(model: AntibodyModel, record: Antibody) -> Example:
     return example
 
 
-def _nats(model: AntibodyModel, example: Example, batch_size: int) -> Tensor:
+def _nats(
+    model: AntibodyModel, example: Example, batch_size: int, rows: int | None = None
+) -> Tensor:
     tokens, likelihood = model.base.token_map, model.likelihood
-    return residue_nats(model.model, tokens, example, likelihood, batch_size=batch_size)
+    return residue_nats(
+        model.model, tokens, example, likelihood, batch_size=batch_size, rows=rows
+    )
