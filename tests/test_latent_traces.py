@@ -8,7 +8,8 @@ from antibodies import heavy_with, random_cdr3s
 from safetensors.torch import load_file, save_file
 from toys import numbered, seeded
 
-from hfbio.errors import BundleError, DataError
+from hfbio.errors import BundleError, DataError, SecretError
+from hfbio.hub.secrets import require_no_secrets
 from hfbio.score.latent_map import LABELS, MAX_BYTES, MAX_POINTS, LatentMap
 
 RECORDS = [
@@ -60,6 +61,13 @@ def test_names_that_cannot_be_shown_are_mended_so_that_they_can_be_read(tmp_path
     found = LatentMap.read(tmp_path / "m")
     assert found.ids[0] == "x?y?" + "z" * 96
     assert found.labels["species"][0] == "s" * 64
+
+
+def test_a_name_that_is_a_path_of_this_machine_stops_a_push(tmp_path):
+    from_home = numbered(heavy_with("ARGYSSGYSDY"), "/home/ada/donor7.fasta:3")
+    LatentMap.of([from_home, *RECORDS[1:]], VECTORS).save(tmp_path / "latent.safetensors")
+    with pytest.raises(SecretError, match=r"latent\.safetensors.* a path of somebody's home"):
+        require_no_secrets({"latent.safetensors": tmp_path / "latent.safetensors"}, {})
 
 
 def test_few_chains_alike_ones_and_too_many_are_refused():

@@ -80,6 +80,8 @@ def test_a_longer_loop_costs_its_own_residues_and_no_others():
 def test_only_chains_of_the_same_locus_are_compared(sketch):
     assert np.isnan(sketch.nearest([KAPPA, GLOBIN])).all()
     assert not sketch.copies([KAPPA, GLOBIN]).any()
+    assert sketch.copies([GLOBIN]).tolist() == [False]
+    assert len(sketch.copies([])) == len(sketch.nearest([])) == 0
     both = Sketch.of([*RECORDS, numbered(KAPPA)])
     assert both.nearest([KAPPA]).tolist() == [1.0]
 
