@@ -5,11 +5,12 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from antibodies import heavy_with, random_cdr3s
 from hub.faults import Fault
 from hub.server import HubServer
 from hub.session import ClientError, Session
 from hub.store import File
-from runs import flags, make_split
+from runs import N_CHAINS, flags, make_split
 from safetensors.torch import load, save
 
 PUSH = """
@@ -27,7 +28,7 @@ OURS = {
     *("README.md", "CITATION.cff", "hfbio.json", "metrics.json", "tokenizer.json"),
     *("tokenizer_config.json", "adapter/adapter_config.json", "adapter/adapter_model.safetensors"),
     *("merged/config.json", "merged/model.safetensors", "merged/tokenizer.json"),
-    "merged/tokenizer_config.json",
+    *("merged/tokenizer_config.json", "novelty.safetensors", "latent.safetensors"),
 }
 
 
@@ -102,6 +103,30 @@ def test_a_push_is_private_one_commit_and_holds_nothing_but_the_list(pushing):
     assert any(name.startswith("figures/") for name in files)
 
 
+def test_whoever_pushes_names_of_chains_is_told_and_can_leave_them_out(pushing, tmp_path):
+    say = """
+from hfbio.hub import push
+push(run, repo, say=print)
+"""
+    repo = pushing.name()
+    said = pushing.session(say, run=str(pushing.run), repo=repo)
+    assert "latent.safetensors tells the names of 30 training chains" in said
+    card = pushing.server.files("model", repo)["README.md"].decode()
+    assert "30 chains on a plane" in card
+    assert "a hashed sketch of 30 chains" in card
+    run = tmp_path / "run"
+    shutil.copytree(pushing.run, run)
+    for name in ("novelty.safetensors", "latent.safetensors"):
+        (run / name).unlink()
+    assert "names of" not in pushing.session(say, run=str(run), repo=repo)
+    files = pushing.server.files("model", repo)  # what the first push left is gone
+    assert not {"novelty.safetensors", "latent.safetensors"} & set(files)
+    assert "is told of the training chains" in card
+    assert "is told of the training chains" not in files["README.md"].decode()
+    traces = "import hfbio; m = hfbio.load(repo); print(m.sketch, m.latent)"
+    assert pushing.session(traces, repo=repo).split() == ["None", "None"]
+
+
 def test_pushing_again_changes_nothing_and_a_new_run_replaces_what_was_ours(pushing):
     repo = pushing.name()
     first = pushing(repo)
@@ -127,11 +152,20 @@ model = hfbio.load(name, revision=revision)
 found = model.sample(hfbio.Request(num=6, seed=3, keep="all", conditions={"isotype": "IGHG"}))
 print(*(design.sequence_aa for design in found.drawn))
 """
+    tell = """
+print(model.sketch.copies(chains).tolist(), model.sketch.nearest(chains).round(2).tolist())
+print(model.latent.ids, model.latent.points.tolist())
+"""
+    chains = [heavy_with(cdr3) for cdr3 in random_cdr3s(N_CHAINS)]
     fresh = Session(pushing.server.environment(tmp_path / "other"))
     from_hub = fresh(draw, name=repo, revision=commit)
+    told = fresh(tell, chains=chains)
     fresh.close()
     assert from_hub == pushing.session(draw, name=str(pushing.run), revision=None)
     assert len(set(from_hub.split())) == 6
+    # How new a design is, and where it lies, likewise.
+    assert told == pushing.session(tell, chains=chains)
+    assert told.splitlines()[0].count("True") == 30  # of 36, those that were trained on
 
 
 def test_the_merged_folder_loads_by_transformers_alone(pushing):
@@ -163,6 +197,7 @@ def test_merge_publishes_full_weights_that_write_the_same_designs(pushing):
     files = pushing.server.files("model", whole)
     assert "model.safetensors" in files
     assert not any(name.startswith(("adapter", "merged/")) for name in files)
+    assert {"novelty.safetensors", "latent.safetensors"} <= set(files)
     assert json.loads(files["hfbio.json"])["method"] == "full"
     out = pushing.session(
         """

@@ -197,6 +197,17 @@ def test_absurd_files_of_a_base_are_refused_before_they_are_fetched(clients, bas
     assert not got & {*files, "notes.json"}
 
 
+@pytest.mark.parametrize(
+    ("name", "most"), [("novelty.safetensors", 1_000_000), ("latent.safetensors", 4_000_000)]
+)
+def test_what_is_told_of_training_chains_is_small_or_not_fetched(clients, full, name, most):
+    repo, _ = clients.add({**full, name: b" " * (most + 1)})
+    told = clients(repo)
+    assert told.startswith("BundleError")
+    assert f"{name} is of {most + 1:,} bytes" in told
+    assert not any(request.path.endswith(name) for request in clients.fetched(f"{repo}/resolve"))
+
+
 NETWORK = b"""
 from transformers import EsmForMaskedLM
 class Network(EsmForMaskedLM):

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import torch
 from antibodies import HEAVY, KAPPA, heavy_with, random_cdr3s
 from bundles import edited, local_base
 from runs import flags, make_split, metrics
@@ -11,7 +12,8 @@ import hfbio
 from hfbio.alphabet import RESIDUES
 from hfbio.bundle import read_manifest
 from hfbio.card import write_card
-from hfbio.data import import_table, split_table
+from hfbio.data import import_table, load_table, split_table
+from hfbio.data.pairs import pair
 from hfbio.errors import BundleError, DataError, SettingError
 from hfbio.report import write_report
 from hfbio.train import finetune, pretrain, read_config
@@ -72,6 +74,16 @@ def tuned(data, tmp_path_factory):
     base = local_base(folder / "base")
     done = finetune(read_config(None, words(data, folder / "run", model=base, lora_r=2)))
     return done, base
+
+
+def test_of_pairs_each_chain_is_sketched_and_each_cell_is_a_point(tuned, data):
+    done, base = tuned
+    model = hfbio.load(done.folder, base=str(base))
+    train, _ = pair(load_table(data / "train.parquet"))
+    assert model.sketch.copies([c.sequence_aa for p in train for c in p.chains]).all()
+    assert model.latent.ids == tuple(p.sequence_id for p in train)
+    placed = model.latent.project(model.embed(train))
+    torch.testing.assert_close(placed, model.latent.points, atol=1e-3, rtol=1e-3)
 
 
 def test_a_run_on_pairs_is_a_bundle_of_pairs(tuned, data):

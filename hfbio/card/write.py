@@ -1,4 +1,7 @@
-"""Write README.md, CITATION.cff and figures from hfbio.json and metrics.json, and nothing else."""
+"""Write README.md, CITATION.cff and figures from hfbio.json and metrics.json.
+
+Of the files about training chains it tells how many they hold.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from typing import Any, Final
 
 from jinja2 import UndefinedError
 
-from hfbio.bundle import Manifest, read_manifest
+from hfbio.bundle import LATENT_MAP, SKETCH, Manifest, read_manifest
 from hfbio.card.architecture import architecture
 from hfbio.card.citation import bibtex, cff
 from hfbio.card.details import combinations, settings
@@ -33,6 +36,8 @@ from hfbio.licences import terms_of
 from hfbio.report.figures import loss_png, regions_png
 from hfbio.report.task import masks, words
 from hfbio.report.text import LABELS, cell_name, contenders, own_name
+from hfbio.score.latent_map import LatentMap
+from hfbio.score.sketch import Sketch
 
 _SHOWN: Final = 0.5  # share of masks of the figure, where it was measured
 
@@ -58,14 +63,16 @@ def write_card(
         step: (done, planned) of a training that still runs: nothing has been measured then.
 
     Raises:
-        BundleError: hfbio.json or metrics.json is missing, or does not hold what a run writes.
+        BundleError: hfbio.json or metrics.json is missing, or does not hold what a run writes; or
+            a file about training chains does not.
     """
     manifest = read_manifest(folder)
     licence = licences(manifest, license)
     metrics = read_metrics(folder) if step is None else None
+    traces = _about_traces(folder)
     figures = {}
     try:
-        context = _about_run(manifest, repo_id, licence)
+        context = _about_run(manifest, repo_id, licence) | traces
         context["front"] = Escaped(front_matter(manifest, metrics, repo_id, licence))
         if metrics is None:
             page = environment().get_template("interim.md").render(step=step, **context)
@@ -114,6 +121,15 @@ def _about_run(manifest: Manifest, repo_id: str, licence: Licences) -> dict[str,
         "sources": {name: terms_of(name) for name in sources(manifest)},
         "terms": _terms(sources(manifest)),
         "shortest": min(row.shortest for row in rows),
+    }
+
+
+def _about_traces(folder: Path) -> dict[str, Any]:
+    """What the bundle tells of its training chains, where it does."""
+    sketch, latent = folder / SKETCH, folder / LATENT_MAP
+    return {
+        "sketch": Sketch.read(sketch) if sketch.is_file() else None,
+        "latent": LatentMap.read(latent) if latent.is_file() else None,
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hfbio.bundle import read_manifest, write_json
+from hfbio.bundle import LATENT_MAP, read_manifest, write_json
 from hfbio.card import measure_designs, read_metrics, run_example, write_card
 from hfbio.data import load_table
 from hfbio.errors import HubError, SettingError
@@ -81,6 +81,12 @@ def push(
         write_card(folder, target.repo_id, example=example, license=target.license)
         files = files_of(folder)
         require_no_secrets(files)
+        if (shown := model.latent) is not None:
+            say(
+                f"note: {LATENT_MAP} tells the names of {len(shown.ids):,} training chains, with "
+                "V family, isotype, locus and species; if they are confidential, remove it from "
+                "the run"
+            )
         sent = fingerprint(model)
         if not remote.exists:
             say(f"creating {target.repo_id}, private")

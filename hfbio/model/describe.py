@@ -12,9 +12,12 @@ from hfbio.errors import MissingExtra, SequenceError
 from hfbio.model.scores import chain_nats
 from hfbio.numbering import Germline, nearest_germline, number
 from hfbio.numbering.scheme import label
-from hfbio.record import AntibodyRecord, PairedRecord
+from hfbio.record import AntibodyRecord, Locus, PairedRecord
 from hfbio.score.humanness import oasis_identity
+from hfbio.score.liabilities import Liability, liabilities
 from hfbio.score.panel import CHAIN_ENDS, Design, examine
+from hfbio.score.properties import charge, isoelectric_point
+from hfbio.score.sketch import Sketch
 
 if TYPE_CHECKING:
     from hfbio.model.antibody import AntibodyModel
@@ -31,6 +34,11 @@ class DescribedChain:
     regions: tuple[int, ...] = ()  # 8 cut points, as in `AntibodyRecord`
     germline: Germline | None = None  # None too where no germline fits
     oasis_identity: float | None = None  # humanness, share of 9-mers in [0, 1]
+    liabilities: tuple[Liability, ...] = ()
+    charge: float | None = None  # net, at pH 7.4, in elementary charges
+    isoelectric_point: float | None = None  # pH
+    training_identity: float | None = None  # estimate, to the nearest training chain
+    training_copy: bool | None = None  # whether it is one
     nats_per_residue: float | None = None  # under the model; one of pairs sees the other chain
     unread: str = ""  # why the model gives none; empty if it does, was not asked, or at a fault
 
@@ -51,6 +59,14 @@ class DescribedChain:
             "j_call": found and found.j_gene,
             "j_identity": found and found.j_identity,
             "oasis_identity": self.oasis_identity,
+            "training_identity": self.training_identity,
+            "training_copy": self.training_copy,
+            "liabilities": ", ".join(
+                f"{one.motif}{one.position} {one.kind}" for one in self.liabilities
+            ),
+            "n_liabilities": None if self.fault else len(self.liabilities),
+            "charge": self.charge,
+            "isoelectric_point": self.isoelectric_point,
             "nats_per_residue": self.nats_per_residue,
             "perplexity": self.perplexity,
         }
@@ -105,15 +121,18 @@ def describe(
     likelihood: bool = True,
     species: Sequence[str] = ("human",),
     batch_size: int = 64,
+    rows: int | None = None,
 ) -> list[Described]:
     """Describe chains, or pairs, chain by chain.
 
     What a package that is not installed would have said is ``None``, and the extra that brings it
-    is named in ``missing``. A chain that is no whole variable domain has its fault and no more.
+    is named in ``missing``. A chain that is no whole variable domain has its fault and no more. How
+    near a chain comes to the training chains is estimated where the bundle has a sketch of them.
 
     The likelihood is that of `AntibodyModel.score`, and dear with a masked model: one network row a
-    residue. Everything else takes milliseconds a chain, but for the first humanness of a process,
-    which reads a list (`hfbio.score.humanness.oasis_identity`).
+    residue, or fewer with ``rows``, which gives an estimate. Everything else takes milliseconds a
+    chain, but for the first humanness of a process, which reads a list
+    (`hfbio.score.humanness.oasis_identity`).
 
     Args:
         model: whose likelihood.
@@ -124,6 +143,7 @@ def describe(
             of a pair one by one.
         species: whose germline genes to compare with.
         batch_size: rows of a network pass.
+        rows: of a masked model for each chain; see `hfbio.score.likelihood.masked_log_p`.
 
     Returns:
         One an entry of ``sequences``, in order.
@@ -146,8 +166,10 @@ def describe(
             found = _with_humanness(found)
         except MissingExtra as error:
             missing.append(error.extra)
+    if (sketch := model.sketch) is not None:
+        found = _with_novelty(found, sketch)
     if likelihood:
-        found = [_with_nats(model, each, batch_size) for each in found]
+        found = [_with_nats(model, each, batch_size, rows) for each in found]
     return [replace(each, missing=tuple(missing)) for each in found]
 
 
@@ -166,8 +188,16 @@ def _chain(design: Design) -> DescribedChain:
     if design.fault or odd:
         fault = design.fault or f"{odd[0]!r} is not one of {RESIDUES}"
         return DescribedChain(sequence, fault)
-    positions = tuple(map(label, number(sequence).positions))
-    return DescribedChain(sequence, locus=design.locus, positions=positions, regions=design.regions)
+    record = AntibodyRecord("", sequence, locus=Locus(design.locus), regions=design.regions)
+    return DescribedChain(
+        sequence,
+        locus=design.locus,
+        positions=tuple(map(label, number(sequence).positions)),
+        regions=design.regions,
+        liabilities=liabilities(record),
+        charge=charge(sequence),
+        isoelectric_point=isoelectric_point(sequence),
+    )
 
 
 def _valid(found: Sequence[Described]) -> list[str]:
@@ -184,6 +214,18 @@ def _with_humanness(found: Sequence[Described]) -> list[Described]:
     return _with(found, lambda chain: replace(chain, oasis_identity=next(shares)))
 
 
+def _with_novelty(found: Sequence[Described], sketch: Sketch) -> list[Described]:
+    chains = _valid(found)
+    told = iter(zip(sketch.nearest(chains).tolist(), sketch.copies(chains).tolist()))
+
+    def change(chain: DescribedChain) -> DescribedChain:
+        identity, copy = next(told)
+        near = None if math.isnan(identity) else identity  # of a locus that training did not see
+        return replace(chain, training_identity=near, training_copy=copy)
+
+    return _with(found, change)
+
+
 def _with(
     found: Sequence[Described], change: Callable[[DescribedChain], DescribedChain]
 ) -> list[Described]:
@@ -194,22 +236,24 @@ def _with(
     ]
 
 
-def _with_nats(model: AntibodyModel, each: Described, batch_size: int) -> Described:
+def _with_nats(
+    model: AntibodyModel, each: Described, batch_size: int, rows: int | None
+) -> Described:
     if model.layout != "paired":
-        return _with([each], lambda chain: _read(model, (chain,), batch_size)[0])[0]
+        return _with([each], lambda chain: _read(model, (chain,), batch_size, rows)[0])[0]
     if len(each.chains) == 1 or any(chain.fault for chain in each.chains):
         unread = f"{model.base.name} reads whole pairs, HEAVY{CHAIN_BREAK}LIGHT"
         return _with([each], lambda chain: replace(chain, unread=unread))[0]
-    return replace(each, chains=_read(model, each.chains, batch_size))
+    return replace(each, chains=_read(model, each.chains, batch_size, rows))
 
 
 def _read(
-    model: AntibodyModel, chains: tuple[DescribedChain, ...], batch_size: int
+    model: AntibodyModel, chains: tuple[DescribedChain, ...], batch_size: int, rows: int | None
 ) -> tuple[DescribedChain, ...]:
     """The chains with what the model says of them when it reads them together."""
     records = [AntibodyRecord("", c.sequence_aa, locus=c.locus, regions=c.regions) for c in chains]
     record = PairedRecord(*records) if len(records) == 2 else records[0]
     if unread := model.base.unreadable(record):
         return tuple(replace(chain, unread=unread) for chain in chains)
-    nats = chain_nats(model, record, batch_size=batch_size)
+    nats = chain_nats(model, record, batch_size=batch_size, rows=rows)
     return tuple(replace(c, nats_per_residue=n.mean().item()) for c, n in zip(chains, nats))

@@ -90,6 +90,4 @@ def _nats(
     model: AntibodyModel, example: Example, batch_size: int, rows: int | None = None
 ) -> Tensor:
     tokens, likelihood = model.base.token_map, model.likelihood
-    return residue_nats(
-        model.model, tokens, example, likelihood, batch_size=batch_size, rows=rows
-    )
+    return residue_nats(model.model, tokens, example, likelihood, batch_size=batch_size, rows=rows)

@@ -102,12 +102,12 @@ class LatentMap:
         )
 
     @classmethod
-    def read(cls, path: Path, width: int) -> LatentMap:
+    def read(cls, path: Path, width: int | None = None) -> LatentMap:
         """Read what `save` wrote, or a stranger says that it did.
 
         Args:
             path: the file.
-            width: ``H`` of the model's vectors.
+            width: ``H`` of the model's vectors; any if ``None``.
 
         Raises:
             BundleError: no such file, too large, no safetensors; other tensors than these, of
@@ -116,15 +116,15 @@ class LatentMap:
         """
         require_bytes(path, MAX_BYTES)
         entries = read_header(path, ("F32",))
-        points = entries.get("points")
-        n = points.shape[0] if points and points.shape else 0
-        shapes = {"points": (n, 2), "mean": (width,), "directions": (width, 2), "explained": (2,)}
+        n, found_width = (_length(entries.get(name)) for name in ("points", "mean"))
+        wide = found_width if width is None else width
+        shapes = {"points": (n, 2), "mean": (wide,), "directions": (wide, 2), "explained": (2,)}
         if entries != {name: Entry(shape, "F32") for name, shape in shapes.items()} or not (
             MIN_POINTS <= n <= MAX_POINTS
         ):
             raise BundleError(
-                f"{path} is no map of this model: its tensors are not those of one, or not of a "
-                f"model {width} wide"
+                f"{path} is no map of training chains, or not that of a model whose vectors have "
+                f"{wide} numbers"
             )
         note = read_note(path, "map")
         labels = note.get("labels")
@@ -146,6 +146,10 @@ class LatentMap:
             (one, two),
             Axes(tensors["mean"], tensors["directions"]),
         )
+
+
+def _length(entry: Entry | None) -> int:
+    return entry.shape[0] if entry and entry.shape else 0
 
 
 def _texts(path: Path, name: str, found: object, n: int, most: int) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ One row a chain: 128 bits of a MinHash signature and 32 bits of a digest. That i
 little: a human heavy chain takes some 140 bits to write down (0.8 nats a residue, the model
 hfbio-mini-clm), so that many chains fit the signature of one. From a row of 1,024 bits, as
 MinHash mostly has, a search that knows letter frequencies gets most of the chain back, and from 128
-bits nothing: `benchmarks/sketch.py` tries it.
+bits a few residues: `benchmarks/sketch_attack.py` tries it.
 
 What it does not hide: whoever holds a chain can test whether it was trained on. Whoever has a good
 guess, from a model or from a relative, can test that too, and as often as they like. Where even

@@ -52,7 +52,10 @@ def groups(studio: Studio, revision: str) -> dict[str, list[tuple[str, object]]]
             ("split", split.get("by")),
             ("digest of the split", split.get("digest")),
             *((f"{name} chains", n) for name, n in rows.items()),
-            ("tags learnt", "; ".join(f"{n}: {', '.join(v)}" for n, v in model.tags.values.items())),
+            (
+                "tags learnt",
+                "; ".join(f"{n}: {', '.join(v)}" for n, v in model.tags.values.items()),
+            ),
         ],
         "sampler": [(name, value) for name, value in manifest.sampler.items()],
         "made with": [(name, version) for name, version in manifest.versions.items()],

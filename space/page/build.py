@@ -27,7 +27,9 @@ THEME = gr.themes.Default(
 CSS = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
 
 
-def page(studio: Studio, *, revision: str = "", metrics: Mapping[str, Any] | None = None) -> gr.Blocks:
+def page(
+    studio: Studio, *, revision: str = "", metrics: Mapping[str, Any] | None = None
+) -> gr.Blocks:
     """The page of one model.
 
     Args:
@@ -61,7 +63,9 @@ def page(studio: Studio, *, revision: str = "", metrics: Mapping[str, Any] | Non
             with gr.Tab("About", id="about"):
                 about.build(studio, revision, known)
         api.publish(studio, compute, _about(studio, revision, known))
-        every = [(tab, name, widget) for tab, all_ in fields.items() for name, widget in all_.items()]
+        every = [
+            (tab, name, widget) for tab, all_ in fields.items() for name, widget in all_.items()
+        ]
 
         def fill(request: gr.Request) -> list[Any]:
             query = parse_qs(str(request.query_params), max_num_fields=60)

@@ -17,7 +17,9 @@ ORDER = ("locus", "species", "isotype", "v_family")
 LABELS = {"locus": "chain", "v_family": "V family"}
 
 
-def build(studio: Studio, compute: Callable[[Any], Iterator[Any]]) -> tuple[dict[str, Any], Results]:
+def build(
+    studio: Studio, compute: Callable[[Any], Iterator[Any]]
+) -> tuple[dict[str, Any], Results]:
     """The tab's widgets by the names of its link, and where its designs go."""
     model = studio.model
     fields: dict[str, Any] = {}

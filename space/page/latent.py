@@ -114,7 +114,9 @@ def place(studio: Studio, wanted: Mapping, tell: Callable[[Any], None]) -> Place
     points = []
     if wanted.colour != "score":
         labels = latent.labels[wanted.colour]
-        for (x, y), name, *known in zip(latent.points.tolist(), latent.ids, *latent.labels.values()):
+        for (x, y), name, *known in zip(
+            latent.points.tolist(), latent.ids, *latent.labels.values()
+        ):
             told = "\n".join([name, *(value for value in known if value)])
             points.append((x, y, "training", told))
         found = [Point(x, y, o, label, t) for (x, y, o, t), label in zip(points, labels)]

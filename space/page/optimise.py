@@ -116,9 +116,7 @@ def cards(improvement: Improvement) -> str:
     first = (
         f'<li class="lead"><p class="heading">{show.escape(lead.sequence_id)} (lead)</p>'
         f"{show.chain(lead.sequence_aa, lead.regions)}"
-        + show.details(
-            [("nats a residue", f"{report.lead_nats_per_residue:.3f}"), *_worth(before)]
-        )
+        + show.details([("nats a residue", f"{report.lead_nats_per_residue:.3f}"), *_worth(before)])
         + "</li>"
     )
     shown = [first]

@@ -40,7 +40,9 @@ class Paste:
     said: gr.HTML
     chain: gr.Radio
 
-    def on_change(self, studio: Studio, more: Callable[..., Any], also: dict[str, list[Any]]) -> None:
+    def on_change(
+        self, studio: Studio, more: Callable[..., Any], also: dict[str, list[Any]]
+    ) -> None:
         """Read the box whenever it changes.
 
         Args:

@@ -19,7 +19,9 @@ from hfbio.record import Antibody
 EDITOR = Path(__file__).with_name("editor.js").read_text(encoding="utf-8")
 
 
-def build(studio: Studio, compute: Callable[[Any], Iterator[Any]]) -> tuple[dict[str, Any], Results]:
+def build(
+    studio: Studio, compute: Callable[[Any], Iterator[Any]]
+) -> tuple[dict[str, Any], Results]:
     """The tab's widgets by the names of its link, and where its designs go."""
     with gr.Row():
         with gr.Column(scale=2, min_width=320):

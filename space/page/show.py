@@ -124,7 +124,9 @@ def strip(
     cells = []
     for letter, position, value in zip(sequence, positions, nats):
         step = min(SHADES, round(SHADES * value / most)) if most > 0 else 0
-        cells.append(f'<i class="u{step}" title="{letter}{position}: {value:.2f} nats">{letter}</i>')
+        cells.append(
+            f'<i class="u{step}" title="{letter}{position}: {value:.2f} nats">{letter}</i>'
+        )
     mean = sum(nats) / len(nats)
     said = f"{name}: {mean:.3f} nats a residue"
     return (

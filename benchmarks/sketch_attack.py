@@ -1,6 +1,6 @@
 """What a sketch of training chains tells: to its users, and to somebody who wants the chains back.
 
-    python benchmarks/sketch.py SPLIT [--num 200] [--attacked 10] [--seed 0]
+    python benchmarks/sketch_attack.py SPLIT [--num 200] [--attacked 10] [--seed 0]
 
 SPLIT holds train.parquet and test.parquet. First the estimated identity to the nearest training
 chain against the true one: of held-out chains, and of training chains with up to 20 % of their
