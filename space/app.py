@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+# Before torch comes: threads that wait sleep, so that page, queue and model do not stall each other.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if os.environ.get("SPACES_ZERO_GPU"):
     import spaces  # noqa: F401, before torch: it puts its own CUDA in torch's place
 

@@ -14,6 +14,9 @@ from typing import Any
 from hfbio.errors import MissingExtra
 from hfbio.numbering.scheme import CONSERVED
 
+SPECIES = ("human", "mouse", "rat", "rabbit", "rhesus", "pig", "alpaca", "cow")
+"""Those whose germline genes anarcism knows."""
+
 _REGIONS = ("FR1", "CDR1", "FR2", "CDR2", "FR3", "CDR3", "FR4")
 
 

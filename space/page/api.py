@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
@@ -11,6 +12,7 @@ from page import score as scoring
 from page.results import shortfall
 from page.studio import Answer, Improvement, Scored, Studio, row
 
+from hfbio.alphabet import RESIDUES
 from hfbio.errors import HfbioError
 
 Compute = Callable[[Any], Iterator[Any]]
@@ -184,7 +186,7 @@ def _variants(improvement: Improvement) -> dict[str, Any]:
     return {
         "lead": improvement.described[0].row(),
         "variants": [
-            {**one, "path": [list(step) for step in path]}
+            {**one, "path": [asdict(step) for step in path]}
             for one, path in zip(optimise.rows_of(improvement), paths, strict=True)
         ],
         "report": improvement.found.report.to_dict(),
@@ -193,12 +195,9 @@ def _variants(improvement: Improvement) -> dict[str, Any]:
 
 def _scores(scored: Scored) -> dict[str, Any]:
     return {
-        "sequence_id": scored.record.sequence_id,
-        "sequence_aa": scored.record.sequence_aa,
-        "positions": list(scored.tuned.positions),
-        "residues": "ACDEFGHIKLMNPQRSTVWY",
-        "tuned": scoring.summary(scored.tuned),
-        "base": scoring.summary(scored.base) if scored.base else None,
+        "residues": RESIDUES,  # the columns of log_p
+        "tuned": [scoring.summary(scan) for scan in scored.tuned],
+        "base": [scoring.summary(scan) for scan in scored.base],
     }
 
 

@@ -33,7 +33,7 @@ def build(studio: Studio, compute: Callable[[Any], Iterator[Any]]) -> dict[str, 
             )
             for name, target in TARGETS.items():
                 fields[WEIGHT + name] = gr.Slider(
-                    0, MOST_WEIGHT, value=0, step=0.5, label=f"weight of {name}", info=target.unit
+                    0, MOST_WEIGHT, value=0, step=0.5, label=f"weight of {name}", info=f"nats for one of {target.unit}"
                 )
             fields["charge"] = gr.Number(0, label="wanted charge", minimum=-30, maximum=30)
             fields["edits"] = gr.Slider(1, ask.LIMITS.edits, value=5, step=1, label="edits")
@@ -126,8 +126,8 @@ def cards(improvement: Improvement) -> str:
             i for i, (a, b) in enumerate(zip(lead.sequence_aa, sequence, strict=True)) if a != b
         ]
         steps = "".join(
-            f"<li>{show.escape(edit)} <span>{total:+.2f}</span></li>"
-            for edit, total in one.variant.path
+            f"<li>{show.escape(step.edit)} <span>{step.total:+.2f}</span></li>"
+            for step in one.variant.path
         )
         shown.append(
             f'<li><p class="heading">{show.escape(one.design.sequence_id)}</p>'

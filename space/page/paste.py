@@ -25,10 +25,10 @@ LIGHT: Final = (
 )
 LINKER: Final = "GGGGSGGGGSGGGGS"
 EXAMPLES: Final = {
-    "trastuzumab VH": f">trastuzumab VH\n{HEAVY}",
-    "trastuzumab VL": f">trastuzumab VL\n{LIGHT}",
+    "trastuzumab VH": f">trastuzumab_VH\n{HEAVY}",
+    "trastuzumab VL": f">trastuzumab_VL\n{LIGHT}",
     "VH:VL": f">trastuzumab\n{HEAVY}:{LIGHT}",
-    "scFv": f">trastuzumab scFv\n{HEAVY}{LINKER}{LIGHT}",
+    "scFv": f">trastuzumab_scFv\n{HEAVY}{LINKER}{LIGHT}",
 }
 
 

@@ -61,7 +61,7 @@ def build(studio: Studio, compute: Callable[[Any], Iterator[Any]]) -> dict[str, 
                 if isinstance(step, Scored):
                     path = folder / "mutations.csv"
                     _write(step, path)
-                    told = show.status(f"{step.record.sequence_id}: {step.tuned.likelihood}")
+                    told = show.status(f"{step.tuned[0].sequence_id}: {step.tuned[0].likelihood}")
                     new = gr.update(value=str(path), interactive=True)
                     yield told, view(studio, step), new, show.permalink(ask.link("score", sent))
         except HfbioError as error:
@@ -82,32 +82,33 @@ def build(studio: Studio, compute: Callable[[Any], Iterator[Any]]) -> dict[str, 
 
 def view(studio: Studio, scored: Scored) -> str:
     """Strips and heat maps, model above base, on one scale each."""
-    scans = {studio.name: scored.tuned} | ({"its base": scored.base} if scored.base else {})
-    most = max(float(scan.nats.max()) for scan in scans.values())
-    widest = max(float(scan.log_ratio.abs().max()) for scan in scans.values())
-    sequence, positions = scored.record.sequence_aa, scored.tuned.positions
-    strips = "".join(
-        show.strip(sequence, positions, scan.nats.tolist(), most=most, name=name)
-        for name, scan in scans.items()
-    )
-    maps = "".join(
-        show.heat(sequence, positions, scan.log_ratio.tolist(), most=widest, name=name)
-        for name, scan in scans.items()
-    )
+    every = [*scored.tuned, *scored.base]
+    most = max(float(scan.nats.max()) for scan in every)
+    widest = max(float(scan.log_ratio.abs().max()) for scan in every)
+    shown = []
+    for i, tuned in enumerate(scored.tuned):
+        named = {studio.name: tuned} | ({"its base": scored.base[i]} if scored.base else {})
+        sequence, positions = tuned.sequence_aa, tuned.positions
+        shown.append(f'<p class="heading">{show.escape(tuned.sequence_id)}</p>')
+        shown.append(show.chain(sequence, tuned.regions))
+        for name, scan in named.items():
+            shown.append(show.strip(sequence, positions, scan.nats.tolist(), most=most, name=name))
+        for name, scan in named.items():
+            ratio = scan.log_ratio.tolist()
+            shown.append(show.heat(sequence, positions, ratio, most=widest, name=name))
     return (
-        show.chain(sequence, scored.record.regions)
-        + strips
-        + show.legend("expected", "a surprise", diverging=False, most=most)
-        + maps
+        show.legend("expected", "a surprise", diverging=False, most=most)
         + show.legend("less likely than now", "likelier", diverging=True, most=widest)
+        + "".join(shown)
     )
 
 
 def rows_of(scored: Scored) -> list[dict[str, Any]]:
     """One row for each place and residue, the base's numbers beside the model's."""
-    rows = [dict(row) for row in scored.tuned.rows()]
-    if scored.base is not None:
-        for row, base in zip(rows, scored.base.rows(), strict=True):
+    rows = [dict(row) for scan in scored.tuned for row in scan.rows()]
+    if scored.base:
+        beside = (row for scan in scored.base for row in scan.rows())
+        for row, base in zip(rows, beside, strict=True):
             row |= {"base_log_p": base["log_p"], "base_log_ratio": base["log_ratio"]}
     return rows
 
@@ -115,6 +116,9 @@ def rows_of(scored: Scored) -> list[dict[str, Any]]:
 def summary(scan: Scan) -> dict[str, Any]:
     """What a program is told of one scan."""
     return {
+        "sequence_id": scan.sequence_id,
+        "sequence_aa": scan.sequence_aa,
+        "positions": list(scan.positions),
         "likelihood": scan.likelihood,
         "nats_per_residue": float(scan.nats.mean()),
         "nats": [round(value, 5) for value in scan.nats.tolist()],

@@ -17,7 +17,7 @@ from hfbio.model import AntibodyModel, Designs
 from hfbio.model.describe import Described, describe
 from hfbio.model.infill import infill_request
 from hfbio.model.optimize import Lead, Optimized
-from hfbio.numbering import nearest_germline
+from hfbio.numbering import SPECIES, nearest_germline
 from hfbio.record import REGIONS, Antibody, AntibodyRecord
 from hfbio.sample import BeamSearch, freeze
 from hfbio.sample.partial import partial
@@ -28,6 +28,7 @@ from hfbio.score.targets import weighted
 
 Tell = Callable[[Any], None]
 BANDS: Final = (1.25, 1.5, 2.0, 3.0)
+ROWS: Final = 8  # network rows for the likelihood of a design: an estimate, and eight times faster
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,8 @@ class Improvement:
 class Scored:
     """All single mutations of a chain, as the model and its base see them."""
 
-    record: AntibodyRecord
-    tuned: Scan
-    base: Scan | None
+    tuned: tuple[Scan, ...]  # one a chain
+    base: tuple[Scan, ...] = ()
 
 
 class Studio:
@@ -159,7 +159,7 @@ class Studio:
         antibody = self.pick(ask.text, ask.chain)
         (lead,) = antibody.chains
         weights = {name: weight for name, weight in ask.weights.items() if weight}
-        guide = weighted(weights, charge=ask.charge) if weights else None
+        guide = weighted(weights, wanted_charge=ask.charge) if weights else None
         found = self.model.optimize(
             Lead(lead.sequence_aa, ask.num, ask.seed, ask.freeze, ask.forbid),
             search=BeamSearch(edits=ask.edits, beam=LIMITS.beam),
@@ -167,14 +167,13 @@ class Studio:
             progress=lambda done: tell(Step([], done, ask.edits)),
         )
         sequences = [lead.sequence_aa, *(one.variant.sequence for one in found.kept)]
-        return Improvement(lead, found, describe(self.model, sequences))
+        return Improvement(lead, found, self._describe(sequences))
 
     def score(self, text: str, chain: int) -> Scored:
         """Every single mutation of a pasted chain."""
         antibody = self.pick(text, chain)
-        (record,) = antibody.chains[:1]
-        base = self.base.scan(record) if self.base is not None else None
-        return Scored(record, self.model.scan(record), base)
+        base = self.base.scan(antibody) if self.base is not None else ()
+        return Scored(self.model.scan(antibody), base)
 
     def place(self, records: Sequence[Antibody]) -> torch.Tensor | None:
         """``(n, 2)`` places on the map of the training set; ``None`` without such a map."""
@@ -259,8 +258,17 @@ class Studio:
     ) -> Answer:
         answer = Answer(designs, [], base, (), start)
         tell(answer)
-        described = describe(self.model, [d.sequence_aa for d in designs.kept])
+        described = self._describe([design.sequence_aa for design in designs.kept])
         return replace(answer, described=described)
+
+    def _describe(self, sequences: Sequence[str]) -> list[Described]:
+        species = self.model.tags.values.get("species", ("human",))
+        return describe(
+            self.model,
+            sequences,
+            species=[name for name in species if name in SPECIES] or ("human",),
+            rows=ROWS,
+        )
 
 
 def open_places(antibody: Antibody, free: str) -> list[bool]:
