@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-# Before torch comes: threads that wait sleep, so that page, queue and model do not stall each other.
+# Before torch comes: threads that wait sleep, so that page and model do not stall each other.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 if os.environ.get("SPACES_ZERO_GPU"):
     import spaces  # noqa: F401, before torch: it puts its own CUDA in torch's place
@@ -21,13 +21,13 @@ if os.environ.get("SPACES_ZERO_GPU"):
 import torch
 from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-from page.build import CSS, THEME, page
-from page.limits import LIMITS
-from page.studio import Studio
 
 import hfbio
 from hfbio.errors import BundleError, HfbioError
 from hfbio.models.untrusted import read_object
+from page.build import CSS, THEME, page
+from page.limits import LIMITS
+from page.studio import Studio
 
 METRICS = "metrics.json"
 

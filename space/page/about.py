@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import gradio as gr
+
 from page import show
 from page.limits import LIMITS
 from page.studio import Studio

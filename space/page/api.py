@@ -7,13 +7,13 @@ from dataclasses import asdict
 from typing import Any
 
 import gradio as gr
+
+from hfbio.alphabet import RESIDUES
+from hfbio.errors import HfbioError
 from page import ask, latent, optimise
 from page import score as scoring
 from page.results import shortfall
 from page.studio import Answer, Improvement, Scored, Studio, row
-
-from hfbio.alphabet import RESIDUES
-from hfbio.errors import HfbioError
 
 Compute = Callable[[Any], Iterator[Any]]
 

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from page.limits import LIMITS
-
 from hfbio.errors import SettingError
 from hfbio.model import AntibodyModel
-from hfbio.sample import SAMPLERS, Unmask
+from hfbio.sample import Unmask
 from hfbio.score.targets import TARGETS
+from page.limits import LIMITS
 
 ANY: Final = "any"
 
@@ -66,7 +65,7 @@ class Optimisation:
     num: int = 8
     seed: int = 0
     edits: int = 5
-    weights: Mapping[str, float] = TARGETS  # target -> nats for one unit of it; 0 leaves it out
+    weights: Mapping[str, float] = field(default_factory=dict)  # target -> nats for one unit
     charge: float = 0.0  # wanted, in elementary charges
     freeze: str = ""
     forbid: tuple[str, ...] = ()
@@ -262,25 +261,3 @@ def motifs(value: object) -> tuple[str, ...]:
         text("a forbidden motif", motif, 40)
     return found
 
-
-__all__ = [
-    "ANY",
-    "SAMPLERS",
-    "Drawing",
-    "Generation",
-    "Optimisation",
-    "Redesign",
-    "choice",
-    "drawing",
-    "flag",
-    "generation",
-    "link",
-    "motifs",
-    "number",
-    "optimisation",
-    "optional",
-    "redesign",
-    "samplers",
-    "text",
-    "whole",
-]

@@ -9,14 +9,14 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import gradio as gr
+
+from hfbio.errors import SettingError
+from hfbio.score.targets import TARGETS
 from page import about, api, ask, generate, gpu, latent, optimise, redesign, score, show
 from page.ask import Generation, Optimisation, Redesign
 from page.limits import LIMITS
 from page.stream import stream
 from page.studio import Studio
-
-from hfbio.errors import SettingError
-from hfbio.score.targets import TARGETS
 
 # Fonts of the visitor's machine: a page that asks other servers for fonts tells them who reads it.
 THEME = gr.themes.Default(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
+
 from page.ask import samplers
 from page.limits import LIMITS
 from page.studio import Studio

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import gradio as gr
+
+from hfbio.errors import HfbioError
 from page import ask, controls
 from page.results import Results, answered, fault, results
 from page.studio import Studio
-
-from hfbio.errors import HfbioError
 
 TAG = "tags."
 ORDER = ("locus", "species", "isotype", "v_family")

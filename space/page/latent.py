@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
-from page import ask, paste, show
-from page.scatter import Point, scatter
-from page.studio import Studio
 
 from hfbio.errors import HfbioError
 from hfbio.record import Antibody
+from page import ask, paste, show
+from page.scatter import Point, scatter
+from page.studio import Studio
 
 COLOURS = {"V family": "v_family", "isotype": "isotype", "chain": "locus", "perplexity": "score"}
 

@@ -9,12 +9,12 @@ from tempfile import mkdtemp
 from typing import Any
 
 import gradio as gr
-from page import ask, controls, paste, show
-from page.studio import Improvement, Step, Studio
 
 from hfbio.errors import HfbioError
 from hfbio.report.designs import write_rows
 from hfbio.score.targets import TARGETS
+from page import ask, controls, paste, show
+from page.studio import Improvement, Step, Studio
 
 FORMATS = {"FASTA": "variants.fasta", "CSV": "variants.csv"}
 WEIGHT = "weights."
@@ -33,7 +33,12 @@ def build(studio: Studio, compute: Callable[[Any], Iterator[Any]]) -> dict[str, 
             )
             for name, target in TARGETS.items():
                 fields[WEIGHT + name] = gr.Slider(
-                    0, MOST_WEIGHT, value=0, step=0.5, label=f"weight of {name}", info=f"nats for one of {target.unit}"
+                    0,
+                    MOST_WEIGHT,
+                    value=0,
+                    step=0.5,
+                    label=f"weight of {name}",
+                    info=f"nats for one of {target.unit}",
                 )
             fields["charge"] = gr.Number(0, label="wanted charge", minimum=-30, maximum=30)
             fields["edits"] = gr.Slider(1, ask.LIMITS.edits, value=5, step=1, label="edits")

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import gradio as gr
-from page import show
-from page.limits import LIMITS
-from page.studio import Studio
 
 from hfbio.errors import HfbioError
 from hfbio.record import Antibody
+from page import show
+from page.limits import LIMITS
+from page.studio import Studio
 
 # Trastuzumab (Carter et al. 1992, PDB 1N8Z) and adalimumab (PDB 3WD5), human IgG1.
 HEAVY: Final = (

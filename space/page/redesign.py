@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from page import ask, controls, paste, show
-from page.results import Results, answered, fault, results
-from page.studio import Studio, in_words, open_places
 
 from hfbio.errors import HfbioError
 from hfbio.numbering import number as number_chain
 from hfbio.numbering.scheme import label
 from hfbio.record import Antibody
+from page import ask, controls, paste, show
+from page.results import Results, answered, fault, results
+from page.studio import Studio, in_words, open_places
 
 EDITOR = Path(__file__).with_name("editor.js").read_text(encoding="utf-8")
 

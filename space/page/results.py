@@ -10,12 +10,12 @@ from tempfile import mkdtemp
 from typing import Any
 
 import gradio as gr
-from page import show
-from page.studio import Answer, Step, Studio, row
 
 from hfbio.errors import HfbioError
 from hfbio.report.designs import write_rows
 from hfbio.score.panel import Design
+from page import show
+from page.studio import Answer, Step, Studio, row
 
 FORMATS = {"FASTA": "designs.fasta", "CSV": "designs.csv", "AIRR": "designs.tsv"}
 # Column of the table -> name in the row, and what it is.

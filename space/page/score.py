@@ -11,11 +11,11 @@ from tempfile import mkdtemp
 from typing import Any
 
 import gradio as gr
-from page import ask, paste, show
-from page.studio import Scored, Studio
 
 from hfbio.errors import HfbioError
 from hfbio.score.scan import Scan
+from page import ask, paste, show
+from page.studio import Scored, Studio
 
 
 @dataclass(frozen=True)

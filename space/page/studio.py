@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import torch
-from page.ask import Drawing, Generation, Optimisation, Redesign, samplers
-from page.limits import LIMITS
 
 import hfbio
 from hfbio.data.pasted import read_pasted
@@ -25,6 +23,8 @@ from hfbio.sample.request import OPEN
 from hfbio.score.panel import Design
 from hfbio.score.scan import Scan
 from hfbio.score.targets import weighted
+from page.ask import Drawing, Generation, Optimisation, Redesign, samplers
+from page.limits import LIMITS
 
 Tell = Callable[[Any], None]
 BANDS: Final = (1.25, 1.5, 2.0, 3.0)
