@@ -29,17 +29,7 @@ from hfbio.model import AntibodyModel
 from hfbio.record import AntibodyRecord
 from hfbio.sample import Guide, freeze
 from hfbio.score.panel import Design
-
-PK = {"D": 3.67, "E": 4.25, "C": 8.55, "Y": 9.84, "H": 6.54, "K": 10.40, "R": 13.8}
-"""pK of side chains at 25 degrees C, in alanine pentapeptides (Thurlkill et al. 2006, Protein Sci.
-15, 1214-1218, table 2); of arginine Fitch et al. 2015, Protein Sci. 24, 752-761."""
-
-HYDROPATHY = {
-    **{"A": 1.8, "R": -4.5, "N": -3.5, "D": -3.5, "C": 2.5, "Q": -3.5, "E": -3.5, "G": -0.4},
-    **{"H": -3.2, "I": 4.5, "L": 3.8, "K": -3.9, "M": 1.9, "F": 2.8, "P": -1.6, "S": -0.8},
-    **{"T": -0.7, "W": -0.9, "Y": -1.3, "V": 4.2},
-}
-"""Kyte and Doolittle 1982, J. Mol. Biol. 157, 105-132, table 2; positive is hydrophobic."""
+from hfbio.score.properties import hydropathy, side_chain_charge
 
 PH = 7.0
 TARGET = 3.0  # elementary charges on the CDRs; held-out chains have a mean near 0
@@ -49,22 +39,11 @@ STEPS = 16  # network passes, about two residues each
 
 
 def charge(residues: str) -> float:
-    """Net charge of the side chains at pH 7 (Henderson-Hasselbalch), in elementary charges.
+    """Net charge of the side chains at pH 7, in elementary charges.
 
     The ends of the chain are left out: no CDR holds one.
     """
-    total = 0.0
-    for letter in residues:
-        if letter in "HKR":
-            total += 1 / (1 + 10 ** (PH - PK[letter]))
-        elif letter in "DECY":
-            total -= 1 / (1 + 10 ** (PK[letter] - PH))
-    return total
-
-
-def hydropathy(residues: str) -> float:
-    """Mean of the Kyte-Doolittle scale."""
-    return float(np.mean([HYDROPATHY[letter] for letter in residues]))
+    return side_chain_charge(residues, PH)
 
 
 SCORES: dict[str, Callable[[str], float]] = {

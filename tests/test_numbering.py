@@ -9,7 +9,16 @@ import pytest
 
 from hfbio.alphabet import RESIDUES
 from hfbio.errors import SequenceError
-from hfbio.numbering import Numbered, Reason, Refusal, check, is_domain, nearest_germline, number
+from hfbio.numbering import (
+    Numbered,
+    Reason,
+    Refusal,
+    check,
+    domains,
+    is_domain,
+    nearest_germline,
+    number,
+)
 from hfbio.numbering.scheme import REGION_FIRST
 from hfbio.record import REGIONS
 
@@ -201,3 +210,62 @@ def test_an_unknown_species_is_an_error_and_not_no_germline():
     pytest.importorskip("anarcism")
     with pytest.raises(ValueError, match="human"):
         is_domain([HEAVY], species=["dragon"])
+
+
+LINKER = "GGGGS" * 3
+
+
+@pytest.mark.parametrize(
+    ("parts", "loci"),
+    [
+        ((HEAVY, LINKER, KAPPA), "HK"),
+        ((KAPPA, LINKER, HEAVY), "KH"),
+        ((LAMBDA, LINKER, HEAVY), "LH"),
+        ((HEAVY, LINKER, HEAVY), "HH"),
+        ((HEAVY, KAPPA), "HK"),
+        (("MGWSCIILFLVATATGVHS", HEAVY, LINKER, LAMBDA, "AAAHHHHHH"), "HL"),
+        ((HEAVY, LINKER, KAPPA, LINKER, HEAVY, LINKER, LAMBDA), "HKHL"),
+    ],
+)
+def test_every_domain_of_a_construct_is_found_where_it_stands(parts, loci):
+    found = domains("".join(parts))
+    assert "".join(domain.locus[-1] for domain in found) == loci
+    starts = {sum(map(len, parts[:i])): part for i, part in enumerate(parts) if len(part) > 100}
+    assert [domain.start for domain in found] == list(starts)
+    for domain in found:
+        alone = number(starts[domain.start])
+        assert (domain.stop - domain.start, domain.positions, domain.regions) == (
+            alone.stop,
+            alone.positions,
+            alone.regions,
+        )
+
+
+def test_a_part_of_a_domain_is_none_and_hides_none():
+    for whole, part in ((HEAVY, KAPPA[:-5]), (KAPPA, HEAVY[:-5]), (HEAVY, HEAVY[25:])):
+        for sequence in (whole + LINKER + part, part + LINKER + whole):
+            (found,) = domains(sequence)
+            assert sequence[found.start : found.stop] == whole
+
+
+@pytest.mark.parametrize("sequence", ["", "EVQ*", GLOBIN, TCR_BETA, HEAVY[20:], "A" * 20_000])
+def test_what_has_no_domain_has_none_and_never_raises(sequence):
+    assert domains(sequence) == ()
+
+
+def test_one_domain_is_the_one_that_check_finds():
+    for sequence in (HEAVY, KAPPA.lower(), "MK" + LAMBDA + "GQPKAAPS"):
+        assert domains(sequence) == (check(sequence),)
+
+
+@pytest.mark.parametrize("n", [2, 3, 4])
+def test_no_number_of_domains_is_reduced_to_one(n):
+    found = refusal(LINKER.join([HEAVY, KAPPA, HEAVY, KAPPA][:n]))
+    assert found.reason is Reason.TWO_DOMAINS
+    assert found.detail.count("IG") == n
+
+
+def test_random_proteins_have_no_domains():
+    rng = random.Random(1)
+    for _ in range(100):
+        assert domains("".join(rng.choices(RESIDUES, k=rng.randint(90, 600)))) == ()

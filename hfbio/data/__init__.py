@@ -3,6 +3,7 @@
 from hfbio.data.identity import Nearest, nearest_identity
 from hfbio.data.intake import ImportReport, import_table, load_table, read_numbered
 from hfbio.data.leak import LeakReport, measure_leak
+from hfbio.data.pasted import Pasted, read_pasted
 from hfbio.data.readers import read
 from hfbio.data.reject import Fault, Reject
 from hfbio.data.simulate import simulate, simulate_table
@@ -13,6 +14,7 @@ __all__ = [
     "ImportReport",
     "LeakReport",
     "Nearest",
+    "Pasted",
     "Reject",
     "SplitReport",
     "import_table",
@@ -21,6 +23,7 @@ __all__ = [
     "nearest_identity",
     "read",
     "read_numbered",
+    "read_pasted",
     "simulate",
     "simulate_table",
     "split_table",

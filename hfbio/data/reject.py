@@ -23,6 +23,7 @@ class Fault(StrEnum):
     AMBIGUOUS = "ambiguous residue in the domain"
     LOCUS = "locus in the file and in the sequence disagree"
     UNREADABLE = "not a chain this model reads"
+    NOT_A_PAIR = "not one heavy and one light chain"
     DUPLICATE = "same sequence as an earlier row"
 
 

@@ -1,6 +1,6 @@
 """Number variable domains: which IMGT position and which region each residue has, or why not."""
 
-from hfbio.numbering.domain import MAX_MISSING, Numbered, Reason, Refusal, check, number
+from hfbio.numbering.domain import MAX_MISSING, Numbered, Reason, Refusal, check, domains, number
 from hfbio.numbering.germline import Germline, is_domain, nearest_germline
 from hfbio.numbering.scheme import Position
 
@@ -12,6 +12,7 @@ __all__ = [
     "Reason",
     "Refusal",
     "check",
+    "domains",
     "is_domain",
     "nearest_germline",
     "number",

@@ -6,7 +6,8 @@ Does not correct, complete or guess: a refused sequence comes back with its reas
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache, lru_cache
 from typing import Any, Final
@@ -95,30 +96,35 @@ def check(sequence: str, *, max_missing: int = MAX_MISSING) -> Numbered | Refusa
             10, which heavy and lambda domains do not have, is not counted. However many are
             allowed, no region may be empty.
     """
-    if not sequence.isalpha() or not sequence.isascii():
-        return Refusal(Reason.LETTERS, _odd_letter(sequence))
-    found = _antibodies().number(sequence)
-    if found.error is not None:
-        return _t_cell_receptor(sequence) or Refusal(Reason.NOT_ANTIBODY, found.error)
-    positions, regions = _layout(tuple(found.numbering))
-    if len(positions) < _FRAGMENT:
-        detail = f"only {len(positions)} residues resemble one"
-        return Refusal(Reason.NOT_ANTIBODY, detail)
-    domain = Numbered(
-        locus=_LOCI[found.chain],
-        start=found.query_start,
-        stop=found.query_end + 1,
-        positions=positions,
-        regions=regions,
-        confidence=found.confidence,
-    )
+    best = _best(sequence)
+    if isinstance(best, Refusal):
+        return best
+    return _fault(best, sequence, max_missing) or _second_domain(best, sequence) or best
+
+
+def domains(sequence: str, *, max_missing: int = MAX_MISSING) -> tuple[Numbered, ...]:
+    """Number every variable domain of ``sequence``, in the order in which they stand there.
+
+    For single-chain Fv and other constructs: what immunum recognises best is taken first, and then
+    what lies before and behind it, each by the rule of `check`. Domains do not overlap. Each
+    ``start`` and ``stop`` counts from the start of ``sequence``. A part of a domain is none.
+
+    Args:
+        sequence: as for `check`, of at most 10,000 residues (immunum's limit).
+        max_missing: see `check`.
+
+    Returns:
+        Nothing if there is no domain, or the sequence is too long or not one; `check` then says
+        why. Like it, this never raises for a bad sequence.
+    """
+    best = _best(sequence)
+    if isinstance(best, Refusal):
+        return ()
+    whole = () if _fault(best, sequence, max_missing) else (best,)
     return (
-        _conserved_fault(positions, found.numbering)
-        or _start_fault(domain, max_missing)
-        or _end_fault(domain, max_missing)
-        or _region_fault(domain)
-        or _second_domain(domain, sequence)
-        or domain
+        *_further(sequence[: best.start], 0, max_missing),
+        *whole,
+        *_further(sequence[best.stop :], best.stop, max_missing),
     )
 
 
@@ -132,6 +138,43 @@ def number(sequence: str) -> Numbered:
     if isinstance(result, Refusal):
         raise SequenceError(f"{sequence[:20]}{'...' * (len(sequence) > 20)}: {result}")
     return result
+
+
+def _best(sequence: str) -> Numbered | Refusal:
+    """The stretch most like an antibody domain, whether a whole one or not."""
+    if not sequence.isalpha() or not sequence.isascii():
+        return Refusal(Reason.LETTERS, _odd_letter(sequence))
+    found = _antibodies().number(sequence)
+    if found.error is not None:
+        return _t_cell_receptor(sequence) or Refusal(Reason.NOT_ANTIBODY, found.error)
+    positions, regions = _layout(tuple(found.numbering))
+    if len(positions) < _FRAGMENT:
+        detail = f"only {len(positions)} residues resemble one"
+        return Refusal(Reason.NOT_ANTIBODY, detail)
+    return Numbered(
+        locus=_LOCI[found.chain],
+        start=found.query_start,
+        stop=found.query_end + 1,
+        positions=positions,
+        regions=regions,
+        confidence=found.confidence,
+    )
+
+
+def _fault(domain: Numbered, sequence: str, max_missing: int) -> Refusal | None:
+    """What keeps a stretch from being a whole domain."""
+    return (
+        _conserved_fault(domain, sequence)
+        or _start_fault(domain, max_missing)
+        or _end_fault(domain, max_missing)
+        or _region_fault(domain)
+    )
+
+
+def _further(part: str, offset: int, max_missing: int) -> Iterator[Numbered]:
+    if len(part) >= _SECOND_DOMAIN:
+        for domain in domains(part, max_missing=max_missing):
+            yield replace(domain, start=offset + domain.start, stop=offset + domain.stop)
 
 
 @cache
@@ -158,10 +201,12 @@ def _layout(labels: tuple[str, ...]) -> tuple[tuple[Position, ...], tuple[int, .
     return positions, (*cuts, len(positions))
 
 
-def _conserved_fault(positions: tuple[Position, ...], residues: dict[str, str]) -> Refusal | None:
+def _conserved_fault(domain: Numbered, sequence: str) -> Refusal | None:
+    positions = domain.positions
+    residues = dict(zip(positions, sequence[domain.start : domain.stop].upper()))
     # A position before the first or after the last residue is not a lost Cys but a lost end.
     for position, expected, name in CONSERVED:
-        seen = residues.get(str(position), "").upper()
+        seen = residues.get((position, ""), "")
         if seen != expected and positions[0][0] <= position <= positions[-1][0]:
             return Refusal(Reason.CONSERVED, f"no {name}: {seen or 'a gap'} instead")
     return None
@@ -199,11 +244,9 @@ def _second_domain(domain: Numbered, sequence: str) -> Refusal | None:
     for rest in (sequence[: domain.start], sequence[domain.stop :]):
         if len(rest) < _SECOND_DOMAIN:
             continue
-        other = check(rest)
-        if isinstance(other, Numbered):
-            return Refusal(
-                Reason.TWO_DOMAINS, f"{domain.locus} and {other.locus}; give each its own row"
-            )
+        if others := domains(rest):
+            loci = " and ".join([domain.locus, *(other.locus for other in others)])
+            return Refusal(Reason.TWO_DOMAINS, f"{loci}; give each its own row")
     return None
 
 

@@ -11,17 +11,19 @@ from torch import Tensor
 
 from hfbio.alphabet import RESIDUES
 from hfbio.errors import SettingError
-
-Motif = tuple[frozenset[int], ...]
-"""One set of residues a place, each as indices into `alphabet.RESIDUES`."""
+from hfbio.motifs import (
+    FAST_DEAMIDATION,
+    FAST_ISOMERISATION,
+    SEQUON,
+    Motif,
+    occurrences,
+    parse,
+)
 
 NAMED: Final = {
-    # Gavel and von Heijne 1990, Protein Eng. 3, 433-442: Asn-Xaa-Ser/Thr, Xaa not Pro.
-    "nglyc": ("N[^P][ST]",),
-    # Geiger and Clarke 1987, J. Biol. Chem. 262, 785-794: succinimide forms fastest before Gly,
-    # then before Ser, from Asn (deamidation) as from Asp (isomerisation).
-    "deamidation": ("NG", "NS"),
-    "isomerisation": ("DG", "DS"),
+    "nglyc": SEQUON,
+    "deamidation": FAST_DEAMIDATION,
+    "isomerisation": FAST_ISOMERISATION,
 }
 """Rules with a name, as motifs; `FREE_CYS` is another."""
 
@@ -29,7 +31,6 @@ FREE_CYS: Final = "free_cys"
 MAX_CYS: Final = 2
 """1st-CYS and 2nd-CYS of a variable domain (Lefranc et al. 2003, table 1), which pair up."""
 
-_ANY: Final = frozenset(range(len(RESIDUES)))
 _CYS: Final = RESIDUES.index("C")
 
 
@@ -119,50 +120,14 @@ def _others(residues: Sequence[int], at: int) -> int:
 
 
 def _occurs(motif: Motif, chain: Sequence[int], designed: Sequence[bool]) -> bool:
-    n = len(motif)
-    return any(
-        any(designed[first : first + n])
-        and all(residue in letters for residue, letters in zip(chain[first:], motif))
-        for first in range(len(chain) - n + 1)
-    )
+    return any(any(designed[at : at + len(motif)]) for at in occurrences(motif, chain))
 
 
 def _motif(pattern: str, text: str) -> Motif:
-    """Read letter by letter: a pattern of a user is never given to ``re``."""
-    places, at = [], 0
-    while at < len(pattern):
-        if pattern[at] != "[":
-            letters = _ANY if pattern[at] == "." else _residues(pattern[at], at, text)
-            places.append(letters)
-            at += 1
-            continue
-        end = pattern.find("]", at)
-        if end < 0:
-            raise _fault(text, f"'[' at character {at + 1} is not closed")
-        inside = pattern[at + 1 : end]
-        negated = inside.startswith("^")
-        letters = _residues(inside[negated:], at + 1 + negated, text)
-        letters = _ANY - letters if negated else letters
-        if not letters:
-            raise _fault(text, f"no residue fits {pattern[at : end + 1]!r}")
-        places.append(letters)
-        at = end + 1
-    if not places:
-        raise _fault(text, "it is empty")
-    if all(letters == _ANY for letters in places):
-        raise _fault(text, "every chain would break it")
-    return tuple(places)
-
-
-def _residues(letters: str, first: int, text: str) -> frozenset[int]:
-    for i, letter in enumerate(letters):
-        if letter not in RESIDUES:
-            raise _fault(text, f"{letter!r} at character {first + i + 1} is not one of {RESIDUES}")
-    return frozenset(map(RESIDUES.index, letters))
-
-
-def _fault(text: str, reason: str) -> SettingError:
-    return SettingError(
-        f"rule {text!r:.80}: {reason}; write a residue such as M, a motif such as N[^P][ST] "
-        f"(. is any residue), or one of {', '.join((*NAMED, FREE_CYS))}"
-    )
+    try:
+        return parse(pattern)
+    except ValueError as fault:
+        raise SettingError(
+            f"rule {text!r:.80}: {fault}; write a residue such as M, a motif such as N[^P][ST] "
+            f"(. is any residue), or one of {', '.join((*NAMED, FREE_CYS))}"
+        ) from fault
