@@ -13,6 +13,8 @@ from hfbio.model import describe as module
 from hfbio.model.describe import describe
 from hfbio.numbering import nearest_germline, number
 from hfbio.record import PairedRecord
+from hfbio.score.liabilities import liabilities
+from hfbio.score.properties import charge, isoelectric_point
 
 PAIR = f"{HEAVY}:{KAPPA}"
 CHEAP = {"germline": False, "humanness": False}
@@ -34,8 +36,13 @@ def test_a_chain_is_described_as_its_parts_say(sapiens, monkeypatch):
     assert first.nats_per_residue == pytest.approx(row["nats_per_residue"])
     assert first.perplexity == chain.perplexity == pytest.approx(row["perplexity"])
     assert second.nats_per_residue != first.nats_per_residue
+    assert chain.charge == charge(HEAVY)
+    assert chain.isoelectric_point == isoelectric_point(HEAVY)
+    assert chain.liabilities == liabilities(numbered(HEAVY))
+    assert {site.kind for site in chain.liabilities} >= {"isomerisation", "oxidation"}
     assert first.missing == second.missing == ()
     shown = first.row()
+    assert shown["liabilities"].startswith(f"{chain.liabilities[0].kind}@")
     assert (shown["v_call"], shown["locus"]) == (chain.germline.v_gene, "IGH")
     assert first.sequence_aa == HEAVY
 

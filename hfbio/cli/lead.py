@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from hfbio.cli.function import named_function
 from hfbio.cli.options import Base, Device, Model
-from hfbio.errors import Shortfall
+from hfbio.errors import SettingError, Shortfall
+
+if TYPE_CHECKING:
+    from hfbio.sample import Score
 
 
 def optimize(
@@ -25,6 +28,11 @@ def optimize(
     guide: Annotated[
         str, typer.Option(help="module:function, from sequences to scores; larger is better.")
     ] = "",
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="In place of a guide: humanness=WEIGHT, charge=WEIGHT; may be repeated."),
+    ] = None,
+    charge: Annotated[float, typer.Option(help="Net charge wanted at pH 7.4.")] = 0.0,
     guide_weight: Annotated[
         float, typer.Option("--guide_weight", help="Nats for one unit of the guide.")
     ] = 1.0,
@@ -57,7 +65,7 @@ def optimize(
         shortlist=shortlist,
         marginals=marginals,
     )
-    scores = named_function(guide, "--guide") if guide else None
+    scores = _guide(guide, target or [], charge)
     from tqdm import tqdm
 
     from hfbio.model import Lead, load
@@ -80,3 +88,31 @@ def optimize(
             f"{optimized.report.kept} of them are valid and in {output}; allow more edits, a wider "
             "beam, or free more residues"
         )
+
+
+def _guide(guide: str, targets: list[str], charge: float) -> Score | None:
+    """What ``--guide`` names, or the sum of what ``--target`` names."""
+    if guide and targets:
+        raise SettingError(
+            "--guide and --target are two scores; give one, or sum them in a function of your own "
+            "with hfbio.score.targets.weighted"
+        )
+    weights: dict[str, float] = {}
+    for text in targets:
+        name, _, weight = text.partition("=")
+        try:
+            value = float(weight)
+        except ValueError:
+            raise SettingError(
+                f"--target must be NAME=WEIGHT, such as humanness=1; got {text!r}"
+            ) from None
+        if name in weights:
+            raise SettingError(f"--target {name} is given twice; give one weight")
+        weights[name] = value
+    if charge and "charge" not in weights:
+        raise SettingError("--charge is what --target charge=WEIGHT moves towards; give both")
+    if weights:
+        from hfbio.score.targets import weighted
+
+        return weighted(weights, wanted_charge=charge)
+    return named_function(guide, "--guide") if guide else None

@@ -1,4 +1,4 @@
-"""What can be said of given chains: numbering, germline, humanness, likelihood. Draws none."""
+"""What can be said of given chains: numbering, properties, germline, likelihood. Draws none."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from hfbio.alphabet import CHAIN_BREAK, RESIDUES
 from hfbio.errors import MissingExtra, SequenceError
 from hfbio.model.scores import chain_nats
-from hfbio.numbering import Germline, nearest_germline, number
-from hfbio.numbering.scheme import label
-from hfbio.record import AntibodyRecord, Locus, PairedRecord
+from hfbio.numbering import Germline, label, nearest_germline, number
+from hfbio.record import AntibodyRecord, PairedRecord
 from hfbio.score.humanness import oasis_identity
 from hfbio.score.liabilities import Liability, liabilities
 from hfbio.score.panel import CHAIN_ENDS, Design, examine
@@ -32,11 +31,11 @@ class DescribedChain:
     locus: str = ""  # empty beside a fault, and so are the next two
     positions: tuple[str, ...] = ()  # IMGT position of each residue, such as 111A
     regions: tuple[int, ...] = ()  # 8 cut points, as in `AntibodyRecord`
+    charge: float | None = None  # net, at pH 7.4, elementary charges
+    isoelectric_point: float | None = None  # pH
+    liabilities: tuple[Liability, ...] = ()  # sites, in order
     germline: Germline | None = None  # None too where no germline fits
     oasis_identity: float | None = None  # humanness, share of 9-mers in [0, 1]
-    liabilities: tuple[Liability, ...] = ()
-    charge: float | None = None  # net, at pH 7.4, in elementary charges
-    isoelectric_point: float | None = None  # pH
     training_identity: float | None = None  # estimate, to the nearest training chain
     training_copy: bool | None = None  # whether it is one
     nats_per_residue: float | None = None  # under the model; one of pairs sees the other chain
@@ -54,6 +53,10 @@ class DescribedChain:
             "sequence_aa": self.sequence_aa,
             "locus": self.locus,
             "fault": self.fault,
+            "charge": self.charge,
+            "isoelectric_point": self.isoelectric_point,
+            "liabilities": ";".join(f"{s.kind}@{s.position}" for s in self.liabilities),
+            "n_liabilities": None if self.fault else len(self.liabilities),
             "v_call": found and found.v_gene,
             "v_identity": found and found.v_identity,
             "j_call": found and found.j_gene,
@@ -61,12 +64,6 @@ class DescribedChain:
             "oasis_identity": self.oasis_identity,
             "training_identity": self.training_identity,
             "training_copy": self.training_copy,
-            "liabilities": ", ".join(
-                f"{one.motif}{one.position} {one.kind}" for one in self.liabilities
-            ),
-            "n_liabilities": None if self.fault else len(self.liabilities),
-            "charge": self.charge,
-            "isoelectric_point": self.isoelectric_point,
             "nats_per_residue": self.nats_per_residue,
             "perplexity": self.perplexity,
         }
@@ -188,15 +185,14 @@ def _chain(design: Design) -> DescribedChain:
     if design.fault or odd:
         fault = design.fault or f"{odd[0]!r} is not one of {RESIDUES}"
         return DescribedChain(sequence, fault)
-    record = AntibodyRecord("", sequence, locus=Locus(design.locus), regions=design.regions)
     return DescribedChain(
         sequence,
         locus=design.locus,
         positions=tuple(map(label, number(sequence).positions)),
         regions=design.regions,
-        liabilities=liabilities(record),
         charge=charge(sequence),
         isoelectric_point=isoelectric_point(sequence),
+        liabilities=liabilities(AntibodyRecord("", sequence)),
     )
 
 

@@ -16,6 +16,7 @@ from hfbio.models import LoadedBase
 from hfbio.record import AntibodyRecord
 from hfbio.rng import generator
 from hfbio.sample import BeamSearch, Rules, Score, Variant, freeze
+from hfbio.sample.guide import name_of
 from hfbio.score.likelihood import pseudo_nats
 from hfbio.score.panel import Design, examine
 from hfbio.tokens import Prompt, TokenMap
@@ -81,7 +82,7 @@ class Search:
     lead_nats_per_residue: float
     lead_guide: float | None
     n_free: int  # residues that could change
-    settings: dict[str, Any]  # of the search, and seed, freeze and forbid
+    settings: dict[str, Any]  # of the search, and seed, freeze, forbid and name of the guide
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -180,7 +181,7 @@ def optimize(
             "seed": lead.seed,
             "freeze": lead.freeze,
             "forbid": list(lead.forbid),
-            "guided": guide is not None,
+            "guide": None if guide is None else name_of(guide),
         },
     )
     return Optimized(tuple(kept), account)

@@ -2,7 +2,8 @@
 
 from hfbio.numbering.domain import MAX_MISSING, Numbered, Reason, Refusal, check, domains, number
 from hfbio.numbering.germline import SPECIES, Germline, is_domain, nearest_germline
-from hfbio.numbering.scheme import Position
+from hfbio.numbering.scheme import Position, label
+from hfbio.numbering.whole import number_whole
 
 __all__ = [
     "MAX_MISSING",
@@ -15,6 +16,8 @@ __all__ = [
     "check",
     "domains",
     "is_domain",
+    "label",
     "nearest_germline",
     "number",
+    "number_whole",
 ]

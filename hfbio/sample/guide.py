@@ -54,7 +54,7 @@ class Guide:
     @property
     def name(self) -> str:
         """What the function is called, for messages."""
-        return getattr(self.function, "__qualname__", None) or repr(self.function)
+        return name_of(self.function)
 
     def scores(self, sequences: Sequence[str]) -> Tensor:
         """``(n,)`` float64, finite; equal sequences are asked for once.
@@ -80,6 +80,11 @@ class Guide:
                 raise SettingError(f"the guide {self.name} gives {value} to {sequence}")
         known = dict(zip(distinct, values))
         return torch.tensor([known[sequence] for sequence in sequences], dtype=torch.float64)
+
+
+def name_of(score: Score) -> str:
+    """What a score is called; its settings, where it is an object that has some."""
+    return getattr(score, "__qualname__", None) or repr(score)
 
 
 class Flock:

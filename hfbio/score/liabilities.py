@@ -8,9 +8,8 @@ from itertools import pairwise
 from typing import Final
 
 from hfbio.alphabet import RESIDUES
-from hfbio.errors import SequenceError
 from hfbio.motifs import FAST_DEAMIDATION, FAST_ISOMERISATION, SEQUON, occurrences, parse
-from hfbio.numbering import Numbered, number
+from hfbio.numbering import Numbered, label, number_whole
 from hfbio.numbering.scheme import CONSERVED
 from hfbio.record import REGIONS, AntibodyRecord
 
@@ -76,35 +75,18 @@ def liabilities(record: AntibodyRecord) -> tuple[Liability, ...]:
         of CDRs in 131 antibodies of clinical stage: Lu et al. 2019, mAbs 11, 45-57.
     """
     sequence = record.sequence_aa
-    domain = _number(record)
+    domain = number_whole(sequence, f"record {record.sequence_id!r}")
     region_of = [
         name
         for name, (start, stop) in zip(REGIONS, pairwise(domain.regions))
         for _ in range(start, stop)
     ]
-    labels = [f"{place}{letter}" for place, letter in domain.positions]
+    labels = list(map(label, domain.positions))
     found = [
         Liability(kind, sequence[start:stop], start, stop, region_of[start], labels[start])
         for kind, start, stop in _sites(sequence, domain, region_of)
     ]
     return tuple(sorted(found, key=lambda site: (site.start, site.stop, site.kind)))
-
-
-def _number(record: AntibodyRecord) -> Numbered:
-    sequence = record.sequence_aa
-    if odd := set(sequence) - set(RESIDUES):
-        at = min(map(sequence.index, odd))
-        raise SequenceError(
-            f"record {record.sequence_id!r}: {sequence[at]!a} at residue {at + 1} is not one of "
-            f"{RESIDUES}; replace it"
-        )
-    domain = number(sequence)
-    if (domain.start, domain.stop) != (0, len(sequence)):
-        raise SequenceError(
-            f"record {record.sequence_id!r}: the variable domain is residues {domain.start + 1}-"
-            f"{domain.stop} of {len(sequence)}; cut it out"
-        )
-    return domain
 
 
 def _sites(sequence: str, domain: Numbered, region_of: list[str]) -> Iterator[tuple[str, int, int]]:

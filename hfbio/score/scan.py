@@ -11,10 +11,8 @@ from torch import Tensor, nn
 
 from hfbio.alphabet import RESIDUES
 from hfbio.data.encode import Example
-from hfbio.errors import SequenceError
-from hfbio.numbering import number
-from hfbio.numbering.scheme import label
-from hfbio.record import Antibody, AntibodyRecord
+from hfbio.numbering import label, number_whole
+from hfbio.record import Antibody
 from hfbio.score.likelihood import Likelihood, residue_log_p
 from hfbio.tokens import TokenMap
 
@@ -102,7 +100,8 @@ def scan_chains(
     Raises:
         SequenceError: a chain is not one variable domain of the 20 residues.
     """
-    positions = [_positions(chain) for chain in record.chains]
+    name = f"record {record.sequence_id!r}"
+    domains = [number_whole(chain.sequence_aa, name) for chain in record.chains]
     log_p = residue_log_p(model, tokens, example, likelihood, batch_size=batch_size)
     log_p = log_p[:, list(tokens.residue_ids)]
     parts = log_p.split([len(chain.sequence_aa) for chain in record.chains])
@@ -113,24 +112,8 @@ def scan_chains(
             chain.locus,
             likelihood,
             part,
-            labels,
+            tuple(map(label, domain.positions)),
             chain.regions,
         )
-        for chain, part, labels in zip(record.chains, parts, positions)
+        for chain, part, domain in zip(record.chains, parts, domains)
     )
-
-
-def _positions(chain: AntibodyRecord) -> tuple[str, ...]:
-    for at, letter in enumerate(chain.sequence_aa):
-        if letter not in RESIDUES:
-            raise SequenceError(
-                f"record {chain.sequence_id!r}: {letter!r} at residue {at + 1} is not one of "
-                f"{RESIDUES}, and nothing can be compared with it; replace it"
-            )
-    domain = number(chain.sequence_aa)
-    if len(domain.positions) != len(chain.sequence_aa):
-        raise SequenceError(
-            f"record {chain.sequence_id!r}: the variable domain is residues {domain.start + 1}-"
-            f"{domain.stop} of {len(chain.sequence_aa)}; give these alone"
-        )
-    return tuple(map(label, domain.positions))
