@@ -9,7 +9,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,9 @@ from huggingface_hub import hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 import hfbio
-from hfbio.errors import BundleError, HfbioError
+from hfbio.errors import BundleError, HfbioError, MissingExtra
 from hfbio.models.untrusted import read_object
+from hfbio.score.humanness import oasis_identity
 from page.build import CSS, THEME, page
 from page.limits import LIMITS
 from page.studio import Studio
@@ -44,6 +47,8 @@ def main() -> None:
         blocks = page(studio, revision=revision or "", metrics=_metrics(name, revision))
     except HfbioError as error:
         sys.exit(f"hfbio: {error}")
+    # The list of human 9-mers takes seconds to read: the first visitor should not wait for it.
+    threading.Thread(target=_read_list, daemon=True).start()
     try:
         blocks.queue(max_size=LIMITS.waiting).launch(
             theme=THEME,
@@ -60,6 +65,11 @@ def main() -> None:
 def _shown(name: str) -> str:
     """What visitors are told: no folders of this machine."""
     return Path(name).resolve().name if Path(name).is_dir() else name
+
+
+def _read_list() -> None:
+    with suppress(MissingExtra):  # then designs are shown without their humanness
+        oasis_identity([])
 
 
 def _metrics(name: str, revision: str | None) -> Mapping[str, Any]:

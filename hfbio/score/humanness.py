@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from hfbio.errors import MissingExtra, SequenceError
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from promb.db import PrombDB
 
 PEPTIDE = 9  # residues
+_READING = Lock()
 
 
 def oasis_identity(sequences: Sequence[str]) -> list[float]:
@@ -38,7 +40,8 @@ def oasis_identity(sequences: Sequence[str]) -> list[float]:
     for i, sequence in enumerate(sequences):
         if len(sequence) < PEPTIDE:
             raise SequenceError(f"sequence {i} has {len(sequence)} residues; OASis needs {PEPTIDE}")
-    known = _peptides()
+    with _READING:  # two threads would read the list twice, 0.75 GB each
+        known = _peptides()
     return [float(known.compute_peptide_content(sequence)) for sequence in sequences]
 
 

@@ -260,4 +260,3 @@ def motifs(value: object) -> tuple[str, ...]:
     for motif in found:
         text("a forbidden motif", motif, 40)
     return found
-

@@ -23,6 +23,13 @@ THEME = gr.themes.Default(
     primary_hue="teal",
     font=["system-ui", "sans-serif"],
     font_mono=["ui-monospace", "Menlo", "Consolas", "monospace"],
+).set(  # the theme's own teal has a contrast of 2.5 to white
+    color_accent="*primary_700",
+    button_primary_background_fill="*primary_700",
+    button_primary_background_fill_dark="*primary_700",
+    button_primary_background_fill_hover="*primary_800",
+    button_primary_background_fill_hover_dark="*primary_800",
+    button_primary_text_color="white",
 )
 CSS = Path(__file__).with_name("style.css").read_text(encoding="utf-8")
 

@@ -161,5 +161,5 @@ def _worth(now: dict[str, Any], before: dict[str, Any] | None = None) -> list[tu
         ("liabilities", "liabilities", ""),
     ):
         values = [format(row[name], form) for row in (before, now) if row and row.get(name) != ""]
-        told.append((words, " → ".join(dict.fromkeys(values)) or "none"))
+        told.append((words, " → ".join(dict.fromkeys(values)).replace(";", ", ") or "none"))
     return told

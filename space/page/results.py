@@ -209,5 +209,5 @@ def _facts(values: dict[str, Any], end: str) -> list[tuple[str, object]]:
         ("OASis humanness", share("oasis_identity")),
         ("pI", number("isoelectric_point", ".1f")),
         ("charge at pH 7.4", number("charge", "+.1f")),
-        ("liabilities", of("liabilities")),
+        ("liabilities", str(of("liabilities") or "").replace(";", ", ")),
     ]

@@ -15,6 +15,7 @@ from hfbio.model import AntibodyModel, Designs
 from hfbio.model.describe import Described, describe
 from hfbio.model.infill import infill_request
 from hfbio.model.optimize import Lead, Optimized
+from hfbio.model.scores import scan
 from hfbio.numbering import SPECIES, nearest_germline
 from hfbio.record import REGIONS, Antibody, AntibodyRecord
 from hfbio.sample import BeamSearch, freeze
@@ -172,8 +173,8 @@ class Studio:
     def score(self, text: str, chain: int) -> Scored:
         """Every single mutation of a pasted chain."""
         antibody = self.pick(text, chain)
-        base = self.base.scan(antibody) if self.base is not None else ()
-        return Scored(self.model.scan(antibody), base)
+        base = scan(self.base, antibody) if self.base is not None else ()
+        return Scored(scan(self.model, antibody), base)
 
     def place(self, records: Sequence[Antibody]) -> torch.Tensor | None:
         """``(n, 2)`` places on the map of the training set; ``None`` without such a map."""
