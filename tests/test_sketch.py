@@ -161,16 +161,15 @@ def test_a_piece_of_a_chain_cannot_be_asked_for():
 
 
 def test_a_row_leads_an_attack_nowhere_where_a_large_row_leads_to_the_chain():
-    # On ExampleDb, from letter frequencies that are right in 0.63 of the places: 0.67 and 0.98.
+    # What was measured on ExampleDb is in recipes/RESULTS.md.
     rng = random.Random(3)
     varied = [mutated(heavy_with(cdr3), 40, rng.random()) for cdr3 in random_cdr3s(60)]
     domains = [chain for chain in varied if isinstance(check(chain), Numbered)]
     train = [numbered(chain, f"c{i}") for i, chain in enumerate(domains[:30])]
-    letters, alone, guess, guided = attack(train, 128, 3, seed=0)
-    assert alone < letters + 0.05
-    assert guided < guess + 0.05
-    letters, alone, _, _ = attack(train, 1024, 3, seed=0)
-    assert alone > letters + 0.1
+    for before, after in attack(train, 128, 3, seed=0).values():
+        assert after < before + 0.05
+    before, after = attack(train, 1024, 3, seed=0)["letters"]
+    assert after > before + 0.1
 
 
 # --- what strangers write ----------------------------------------------------------------------

@@ -293,7 +293,7 @@ class AntibodyModel:
 
     @property
     def latent(self) -> LatentMap | None:
-        """Training chains on a plane, and where others lie; `BundleError` likewise."""
+        """Training chains on a plane, to place others on; `BundleError` likewise."""
         return self._traces.latent
 
     @property

@@ -110,14 +110,12 @@ class Sketch:
             "b-bit minwise hashing", theorem 1 with b = 1 and rare features.
         """
         found = np.full(len(sequences), np.nan, np.float32)
-        domains = [_Domain.read(sequence) for sequence in sequences]
-        at = [i for i, domain in enumerate(domains) if domain is not None]
-        signatures = _signatures([domain for domain in domains if domain is not None])
-        for i, signature in zip(at, signatures):
-            rows = self.signatures[self.loci == _LOCI.index(domains[i].locus)]  # type: ignore[union-attr]
+        at, domains = _read(sequences)
+        for i, domain, signature in zip(at, domains, _signatures(domains)):
+            rows = self.signatures[self.loci == _LOCI.index(domain.locus)]
             if len(rows):
-                different = np.bitwise_count(rows ^ signature).sum(axis=1).min()
-                jaccard = max(0.0, 1 - 2 * int(different) / N_BITS)
+                different = int(np.bitwise_count(rows ^ signature).sum(axis=1).min())
+                jaccard = max(0.0, 1 - 2 * different / N_BITS)
                 found[i] = 2 * jaccard / (1 + jaccard)
         return found
 
@@ -134,11 +132,9 @@ class Sketch:
             ``(S,)``; false for what is no antibody domain.
         """
         found = np.zeros(len(sequences), np.bool_)
+        at, domains = _read(sequences)
         known = {row.tobytes() for row in np.hstack([self.signatures, self.digests])}
-        domains = [_Domain.read(sequence) for sequence in sequences]
-        kept = [domain for domain in domains if domain is not None]
-        asked = np.hstack([_signatures(kept), _digests(kept)])
-        at = [i for i, domain in enumerate(domains) if domain is not None]
+        asked = np.hstack([_signatures(domains), _digests(domains)])
         found[at] = [row.tobytes() in known for row in asked]
         return found
 
@@ -204,13 +200,6 @@ class _Domain:
             raise DataError(f"record {record.sequence_id!r} is not numbered; import it first")
         return cls(Locus(record.locus), record.sequence_aa, record.regions)
 
-    @classmethod
-    def read(cls, sequence: str) -> _Domain | None:
-        found = check(sequence)
-        if not isinstance(found, Numbered):
-            return None
-        return cls(found.locus, sequence[found.start : found.stop].upper(), found.regions)
-
     def features(self) -> NDArray[np.uint64]:
         """``(residues,)`` one number for each residue in its place.
 
@@ -226,6 +215,18 @@ class _Domain:
                 places.append((region * _PLACES + place) * _LETTERS)
         letters = [RESIDUES.find(residue) + 1 for residue in self.residues]  # 0: not known
         return np.array(places, np.uint64) + np.array(letters, np.uint64)
+
+
+def _read(sequences: Sequence[str]) -> tuple[list[int], list[_Domain]]:
+    """The antibody domains among sequences, and at which index each stands."""
+    at, domains = [], []
+    for i, sequence in enumerate(sequences):
+        found = check(sequence)
+        if isinstance(found, Numbered):
+            residues = sequence[found.start : found.stop].upper()
+            at.append(i)
+            domains.append(_Domain(found.locus, residues, found.regions))
+    return at, domains
 
 
 def _signatures(domains: Sequence[_Domain]) -> NDArray[np.uint8]:

@@ -116,10 +116,7 @@ class FinetuneConfig(TrainingArguments):
     )
     training_traces: bool = field(
         default=True,
-        metadata={
-            "help": "let the bundle hold a hashed sketch of the training chains, and a map with "
-            "names and labels of up to 2,000 of them; not written by `pretrain`"
-        },
+        metadata={"help": "bundle a hashed sketch of the training chains, and a map naming some"},
     )
     remove_unused_columns: bool = field(default=False, metadata={"help": "must stay off"})
 
