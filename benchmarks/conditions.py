@@ -25,13 +25,13 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-from isotype_judge import Judge, accuracy, looks, recalls
 
 import hfbio
 from hfbio.data import load_table, nearest_identity
 from hfbio.data.encode import record_tag
 from hfbio.data.groups import clone_groups
 from hfbio.record import AntibodyRecord
+from isotype_judge import Judge, accuracy, looks, recalls
 
 MIN_CHAINS = 30  # of a tag value in training; fewer teach nothing
 Z = 1.959964  # 97.5 % point of the normal distribution

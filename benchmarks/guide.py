@@ -19,7 +19,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from interval import Interval, ratio
 
 import hfbio
 from hfbio.data import load_table
@@ -30,6 +29,7 @@ from hfbio.record import AntibodyRecord
 from hfbio.sample import Guide, freeze
 from hfbio.score.panel import Design
 from hfbio.score.properties import hydropathy, side_chain_charge
+from interval import Interval, ratio
 
 PH = 7.0
 TARGET = 3.0  # elementary charges on the CDRs; held-out chains have a mean near 0

@@ -18,8 +18,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from interval import ratio
-from objectives import wasserstein
 from torch import Tensor
 
 import hfbio
@@ -33,6 +31,8 @@ from hfbio.rng import generator
 from hfbio.sample.draw import draw
 from hfbio.score.causal import span_residues
 from hfbio.score.panel import examine
+from interval import ratio
+from objectives import wasserstein
 
 FREE = (5, 25)  # residues, shortest and longest loop where the length is free
 TEMPERATURE, TOP_P = 0.7, 0.9  # those of the quickstart, for all models and for counting

@@ -1,14 +1,14 @@
 """Arithmetic of the benchmarks. The measurements themselves are in recipes/RESULTS.md."""
 
-import guide
-import infill
 import numpy as np
 import pytest
 import torch
+
+import guide
+import infill
+from hfbio.record import AntibodyRecord
 from interval import ratio
 from objectives import wasserstein
-
-from hfbio.record import AntibodyRecord
 
 # --- scores of guides --------------------------------------------------------------------------
 

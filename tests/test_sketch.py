@@ -9,7 +9,6 @@ import torch
 from antibodies import GLOBIN, HEAVY, KAPPA, heavy_with, random_cdr3s
 from safetensors import safe_open
 from safetensors.torch import save_file
-from sketch_attack import attack
 from toys import numbered
 
 from hfbio.alphabet import RESIDUES
@@ -18,6 +17,7 @@ from hfbio.data.pairs import pair
 from hfbio.errors import BundleError, DataError
 from hfbio.numbering import Numbered, check
 from hfbio.score.sketch import MAX_BYTES, MAX_CHAINS, Sketch, _mix
+from sketch_attack import attack
 
 CHAINS = [heavy_with(cdr3) for cdr3 in random_cdr3s(40)]
 RECORDS = [numbered(chain, f"c{i}") for i, chain in enumerate(CHAINS)]
