@@ -12,7 +12,7 @@ from antibodies import CDRH3, HEAVY, KAPPA, heavy_with, random_cdr3s
 from bundles import new_model
 from toys import TOKENS, PositionModel, numbered
 
-from hfbio.data import Reject, import_table, split_table
+from hfbio.data import Reject, import_table, read_numbered, split_table
 from hfbio.data.encode import encode
 from hfbio.data.reject import Fault
 from hfbio.errors import SettingError
@@ -285,7 +285,39 @@ def test_designs_are_written_with_their_account(tmp_path):
     assert sorted(p.name for p in (tmp_path / "new").iterdir()) == ["d.fasta", "d.report.json"]
 
 
-@pytest.mark.parametrize("suffix", [".fasta", ".csv", ".parquet"])
+def test_airr_files_of_designs_read_back_as_they_were(tmp_path):
+    path = tmp_path / "designs.tsv"
+    write_designs(DESIGNS, path)
+    header = path.read_text().split("\n")[0].split("\t")
+    # The fields that the AIRR schema 1.5 requires of a rearrangement file.
+    required = {
+        *("sequence_id", "sequence", "rev_comp", "productive", "v_call", "d_call", "j_call"),
+        *("sequence_alignment", "germline_alignment", "junction", "junction_aa"),
+        *("v_cigar", "d_cigar", "j_cigar"),
+    }
+    assert required <= set(header)
+    with path.open() as file:
+        first = next(csv.DictReader(file, delimiter="\t"))
+    assert (first["productive"], first["junction_aa"]) == ("T", f"C{CDRH3}W")
+    records, rejects = read_numbered(path)
+    assert not rejects
+    assert [(r.sequence_id, r.sequence_aa, r.locus) for r in records] == [
+        (design.sequence_id, design.sequence_aa, "IGH") for design in DESIGNS.kept
+    ]
+
+
+def test_the_chains_of_a_pair_are_two_rows_of_one_cell(tmp_path):
+    design = examine(7, f"{HEAVY}:{KAPPA}", {}, {})
+    write_designs(Designs((design,), (design,), report(1, [design], [design])), tmp_path / "p.tsv")
+    records, rejects = read_numbered(tmp_path / "p.tsv")
+    assert not rejects
+    assert [(r.sequence_id, r.sequence_aa, r.locus, r.cell_id) for r in records] == [
+        ("design-000007_heavy", HEAVY, "IGH", "design-000007"),
+        ("design-000007_light", KAPPA, "IGK", "design-000007"),
+    ]
+
+
+@pytest.mark.parametrize("suffix", [".fasta", ".csv", ".tsv", ".parquet"])
 def test_an_empty_set_of_designs_is_written_too(tmp_path, suffix):
     written = write_designs(designs_of(["AAA"]), tmp_path / f"none{suffix}")
     assert written.path.exists()
@@ -298,7 +330,7 @@ def test_an_empty_set_of_designs_is_written_too(tmp_path, suffix):
 
 @pytest.mark.parametrize("name", ["designs", "designs.xlsx", "designs.fa.gz", "designs.FASTA"])
 def test_another_format_is_refused_before_any_work(tmp_path, name):
-    with pytest.raises(SettingError, match=r"\.fasta, \.csv, \.parquet"):
+    with pytest.raises(SettingError, match=r"\.fasta, \.csv, \.tsv, \.parquet"):
         require_writable(tmp_path / name)
 
 
