@@ -139,8 +139,9 @@ def _airr_rows(row: dict[str, Any]) -> Iterator[dict[str, Any]]:
 def _junction(chain: dict[str, Any]) -> dict[str, str]:
     """CDR3 with the Cys before it and the Trp or Phe behind it, and whether the chain is whole."""
     before, loop, behind = (chain.get(f"{name}_aa", "") for name in ("fwr3", "cdr3", "fwr4"))
-    whole = {True: "T", False: "F"}.get(chain.get("valid"), "")
-    return {"junction_aa": f"{before[-1:]}{loop}{behind[:1]}", "productive": whole}
+    valid = chain.get("valid", "")
+    productive = "" if valid == "" else "T" if valid else "F"
+    return {"junction_aa": f"{before[-1:]}{loop}{behind[:1]}", "productive": productive}
 
 
 def _write_parquet(rows: list[dict[str, Any]], path: Path) -> None:
