@@ -362,3 +362,12 @@ def test_every_record_is_kept_or_rejected():
         rejected = [f"r{i}" for i, body in enumerate(bodies) if body in bad]
         assert [antibody.sequence_id for antibody in pasted.antibodies] == kept
         assert [reject.sequence_id for reject in pasted.rejects] == rejected
+
+
+def test_the_chains_of_a_pair_have_names_of_their_own():
+    text = f">a\n{HEAVY}:{KAPPA}\n>a_heavy\n{HEAVY}\n>{'b' * 90}\n{HEAVY}:{KAPPA}\n"
+    pasted = read_pasted(text, max_chars=10_000, max_chains=20)
+    names = [chain.sequence_id for one in pasted.antibodies for chain in one.chains]
+    assert names[:3] == ["a_heavy", "a_light", "a_heavy-2"]
+    assert len(set(names)) == len(names) == 5
+    assert max(map(len, names)) <= 80

@@ -138,13 +138,13 @@ def _construct(entry: Entry, names: _Names) -> Pasted:
     loci = [chain.locus for chain in chains]
     if len(chains) == 2 and loci.count(Locus.IGH) == 1:
         notes.append(f"{entry.name}: one sequence with {' and '.join(loci)}, read as a pair.")
-        return Pasted((_pair(entry.name, chains),), (), tuple(notes))
+        return Pasted((_pair(entry.name, chains, names),), (), tuple(notes))
     if len(chains) > 1:
         notes.append(f"{entry.name}: one sequence with {', '.join(loci)}, not read as a pair.")
     return Pasted(tuple(chains), (), tuple(notes))
 
 
-def _written_pair(entry: Entry, sequences: Sequence[str]) -> Pasted:
+def _written_pair(entry: Entry, sequences: Sequence[str], names: _Names) -> Pasted:
     chains: list[AntibodyRecord] = []
     notes: list[str] = []
     for which, sequence in enumerate(sequences, start=1):
@@ -163,7 +163,7 @@ def _written_pair(entry: Entry, sequences: Sequence[str]) -> Pasted:
         return _rejected(_reject(entry, Fault.NOT_A_PAIR, " and ".join(loci)))
     if loci[1] == Locus.IGH:
         notes.append(f"{entry.name}: the light chain was written first; the heavy one is now.")
-    return Pasted((_pair(entry.name, chains),), (), tuple(notes))
+    return Pasted((_pair(entry.name, chains, names),), (), tuple(notes))
 
 
 def _spans(sequence: str, found: Sequence[Numbered]) -> list[tuple[int, int]]:
@@ -175,11 +175,12 @@ def _chain(entry: Entry, sequence: str) -> AntibodyRecord | Reject:
     return clean_record(AntibodyRecord(entry.name, sequence, source=f"{SOURCE}:{entry.line}"))
 
 
-def _pair(name: str, chains: Sequence[AntibodyRecord]) -> PairedRecord:
+def _pair(name: str, chains: Sequence[AntibodyRecord], names: _Names) -> PairedRecord:
     heavy, light = sorted(chains, key=lambda chain: chain.locus != Locus.IGH)
+    stem = name[: MAX_NAME - len("_heavy")]
     return PairedRecord(
-        replace(heavy, sequence_id=f"{name}_heavy", cell_id=name),
-        replace(light, sequence_id=f"{name}_light", cell_id=name),
+        replace(heavy, sequence_id=names.take(f"{stem}_heavy"), cell_id=name),
+        replace(light, sequence_id=names.take(f"{stem}_light"), cell_id=name),
     )
 
 

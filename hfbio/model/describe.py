@@ -36,8 +36,8 @@ class DescribedChain:
     liabilities: tuple[Liability, ...] = ()  # sites, in order
     germline: Germline | None = None  # None too where no germline fits
     oasis_identity: float | None = None  # humanness, share of 9-mers in [0, 1]
-    training_identity: float | None = None  # estimate, to the nearest training chain
-    training_copy: bool | None = None  # whether it is one
+    training_identity: float | None = None  # estimate, to the nearest sketched training chain
+    training_copy: bool | None = None  # whether it is a training chain; None if it may be one
     nats_per_residue: float | None = None  # under the model; one of pairs sees the other chain
     unread: str = ""  # why the model gives none; empty if it does, was not asked, or at a fault
 
@@ -217,7 +217,8 @@ def _with_novelty(found: Sequence[Described], sketch: Sketch) -> list[Described]
     def change(chain: DescribedChain) -> DescribedChain:
         identity, copy = next(told)
         near = None if math.isnan(identity) else identity  # of a locus that training did not see
-        return replace(chain, training_identity=near, training_copy=copy)
+        known = copy or sketch.n_chains == sketch.out_of  # else it may be one that was left out
+        return replace(chain, training_identity=near, training_copy=copy if known else None)
 
     return _with(found, change)
 

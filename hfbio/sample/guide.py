@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 
 import torch
 from torch import Tensor
@@ -83,8 +83,10 @@ class Guide:
 
 
 def name_of(score: Score) -> str:
-    """What a score is called; its settings, where it is an object that has some."""
-    return getattr(score, "__qualname__", None) or repr(score)
+    """What a score is called, with its settings where it is a dataclass; the same in every run."""
+    if is_dataclass(score):
+        return repr(score)
+    return str(getattr(score, "__qualname__", type(score).__qualname__))
 
 
 class Flock:

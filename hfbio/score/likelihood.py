@@ -119,7 +119,12 @@ def masked_log_p(
 
     Returns:
         ``(n, V)`` float32, in nats, on the CPU.
+
+    Raises:
+        ValueError: ``rows`` is below 1.
     """
+    if rows is not None and rows < 1:
+        raise ValueError(f"rows must be >= 1, got {rows}")
     model.eval()
     device = next(model.parameters()).device
     at = example.residues
