@@ -110,7 +110,7 @@ def _read(entry: Entry, names: _Names) -> Pasted:
     if len(sequences) > 2:
         detail = f"{len(sequences)} chains; write HEAVY{CHAIN_BREAK}LIGHT"
         return _rejected(_reject(entry, Fault.NOT_A_PAIR, detail))
-    return _written_pair(entry, sequences)
+    return _written_pair(entry, sequences, names)
 
 
 def _fault(sequence: str) -> tuple[Fault | Reason, str] | None:
