@@ -14,6 +14,7 @@ from hfbio.resources import folder
 
 HOST: Final = "127.0.0.1"
 
+
 def launch_space(model: str, *, revision: str | None = None, port: int = 7860) -> int:
     """Serve the page of a model on http://127.0.0.1:PORT until it is stopped.
 
