@@ -10,10 +10,8 @@ import importlib.util
 import os
 import sys
 import threading
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 # Before torch comes: threads that wait sleep, so that page and model do not stall each other.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -21,18 +19,14 @@ if os.environ.get("SPACES_ZERO_GPU"):
     import spaces  # noqa: F401, before torch: it puts its own CUDA in torch's place
 
 import torch
-from huggingface_hub import hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 import hfbio
-from hfbio.errors import BundleError, HfbioError, MissingExtra
-from hfbio.models.untrusted import read_object
+from hfbio.errors import HfbioError, MissingExtra
+from hfbio.model.fetch import fetch_metrics
 from hfbio.score.humanness import oasis_identity
 from page.build import CSS, THEME, page
 from page.limits import LIMITS
 from page.studio import Studio
-
-METRICS = "metrics.json"
 
 
 def main() -> None:
@@ -44,7 +38,7 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         studio = Studio(hfbio.load(name, revision=revision, device=device), _shown(name))
-        blocks = page(studio, revision=revision or "", metrics=_metrics(name, revision))
+        blocks = page(studio, revision=revision or "", metrics=fetch_metrics(name, revision))
     except HfbioError as error:
         sys.exit(f"hfbio: {error}")
     # The list of human 9-mers takes seconds to read: the first visitor should not wait for it.
@@ -57,9 +51,15 @@ def main() -> None:
             footer_links=["api"],
             max_file_size=LIMITS.characters,
             mcp_server=importlib.util.find_spec("mcp") is not None,
+            quiet=True,  # it would offer to show the page to the whole world
+            prevent_thread_lock=True,
         )
     except OSError as error:  # the port is taken
         sys.exit(f"hfbio: {error}")
+    print(f"hfbio: the page of {studio.name} is at {blocks.local_url}; Ctrl-C ends it", flush=True)
+    blocks.block_thread()
+    sys.stdout.flush()
+    os._exit(0)  # Python would take 20 s to free the list of 9-mers
 
 
 def _shown(name: str) -> str:
@@ -70,22 +70,6 @@ def _shown(name: str) -> str:
 def _read_list() -> None:
     with suppress(MissingExtra):  # then designs are shown without their humanness
         oasis_identity([])
-
-
-def _metrics(name: str, revision: str | None) -> Mapping[str, Any]:
-    """What the model was measured to do; nothing where it was not measured."""
-    path = Path(name) / METRICS
-    if not Path(name).is_dir():
-        if "/" not in name:
-            return {}
-        try:
-            path = Path(hf_hub_download(name, METRICS, revision=revision))
-        except (HfHubHTTPError, LocalEntryNotFoundError):
-            return {}
-    try:
-        return read_object(path) if path.is_file() else {}
-    except BundleError as error:
-        sys.exit(f"hfbio: {error}")
 
 
 if __name__ == "__main__":

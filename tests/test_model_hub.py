@@ -12,6 +12,8 @@ from hub import Fault
 from hub.server import HubServer
 from hub.session import Session
 
+from hfbio.model.fetch import fetch_metrics
+
 LOAD = """
 try:
     print("base" if hfbio.load(name, revision=revision).manifest is None else "bundle")
@@ -206,6 +208,66 @@ def test_what_is_told_of_training_chains_is_small_or_not_fetched(clients, full, 
     assert told.startswith("BundleError")
     assert f"{name} is of {most + 1:,} bytes" in told
     assert not any(request.path.endswith(name) for request in clients.fetched(f"{repo}/resolve"))
+
+
+METRICS = """
+from hfbio.model.fetch import fetch_metrics
+try:
+    print(fetch_metrics(name, revision))
+except Exception as error:
+    print(type(error).__name__, error)
+"""
+
+
+def test_metrics_are_those_of_the_commit_and_empty_where_there_are_none(clients, full, base):
+    measured, first = clients.add({**full, "metrics.json": b'{"held_out": []}'})
+    clients.server.commit("model", measured, {"metrics.json": b'{"held_out": [1]}'})
+    plain, commit = clients.add(full)
+    alone, _ = clients.add({**base, "metrics.json": b'{"of": "somebody else"}'})
+    ask = clients.session()
+    assert ask(METRICS, name=measured, revision=None) == "{'held_out': [1]}\n"
+    assert ask(METRICS, name=measured, revision=first) == "{'held_out': []}\n"
+    for name in (plain, alone):
+        assert ask(METRICS, name=name, revision=None) == "{}\n"
+    for network in ("offline", "broken"):
+        ask = clients.session(network)
+        assert ask(METRICS, name=measured, revision=first) == "{'held_out': []}\n"  # cached
+        assert ask(METRICS, name=plain, revision=commit) == "{}\n"
+
+
+def test_the_hub_refusing_metrics_is_not_taken_for_their_absence(clients, full):
+    name, _ = clients.add({**full, "metrics.json": b"{}"})
+    clients.server.plan("HEAD", r"/metrics\.json", [Fault(403)])
+    assert clients.session()(METRICS, name=name, revision=None).startswith(f"HubError {name} at ")
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b" " * 16_000_001, "is of 16,000,001 bytes, larger than the 16,000,000 bytes"),
+        (b"[]", "must hold an object, got list"),
+        (b'{"held_out": NaN}', "is nan; numbers must be finite"),
+        (b'{"held_out": "' + b"x" * 4001 + b'"}', "is a text of 4,001 letters"),
+    ],
+    ids=["too large", "list", "NaN", "long text"],
+)
+def test_absurd_metrics_are_refused_and_large_ones_never_fetched(clients, full, content, said):
+    name, _ = clients.add({**full, "metrics.json": content})
+    told = clients.session()(METRICS, name=name, revision=None)
+    assert told.startswith("BundleError ")
+    assert said in told
+    fetched = clients.fetched(f"{name}/resolve")
+    assert any("metrics.json" in r.path for r in fetched) == (len(content) <= 16_000_000)
+
+
+def test_metrics_of_a_folder_and_of_a_bundled_base_are_read_where_they_lie(full, tmp_path):
+    for name, data in full.items():
+        (tmp_path / name).write_bytes(data)
+    assert fetch_metrics(str(tmp_path)) == {}
+    (tmp_path / "metrics.json").write_text('{"held_out": []}')
+    assert fetch_metrics(str(tmp_path)) == {"held_out": []}
+    assert fetch_metrics("hfbio-mini")["held_out"]
+    assert fetch_metrics("sapiens-vh") == {}
 
 
 NETWORK = b"""

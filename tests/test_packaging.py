@@ -101,6 +101,8 @@ def test_the_wheel_holds_every_data_file(wheel):
         assert wanted
         assert wanted <= names
     assert "hfbio/py.typed" in names
+    assert {"hfbio/_data/space/page/build.py", "hfbio/_data/space/page/style.css"} <= names
+    assert not [name for name in names if "__pycache__" in name]  # a page that ran leaves some
 
 
 def test_the_wheel_holds_the_package_alone(wheel):

@@ -352,8 +352,11 @@ def test_faults_end_in_success_or_leave_the_hub_as_it_was(server, client):
     server.plan("POST", "/user/old/commit/", [*map(Fault, (*refusals, 500)), lost])
     server.plan("POST", "/user/shaky/variables", [*map(Fault, refusals), *busy])
     server.plan("GET", "/user/shaky/runtime", [Fault(500), Fault(429), lost])
-    old = {"app.py": b"old", "hfbio/__init__.py": b"", "hfbio/_data/space_files.txt": b"tab.py\n"}
-    server.add_repo("space", "user/old", {**old, "tab.py": b"old", "notes.txt": b"mine"})
+    listed = b"app.py\npage/old.py\ntab.py\n"
+    old = {"app.py": b"old", "hfbio/__init__.py": b"", "hfbio/_data/space_files.txt": listed}
+    old |= {"tab.py": b"old", "page/old.py": b"old"}
+    mine = {"notes.txt": b"mine", "page/mine.py": b"mine"}
+    server.add_repo("space", "user/old", old | mine)
     server.repo("space", "user/old").sdk = "gradio"
     server.repo("space", "user/old").stage = "RUNNING"
     before = server.sha("space", "user/old")
@@ -404,8 +407,9 @@ attempt("user/shaky", update=True)
     assert next(steps) == "user/shaky RUNNING cpu-basic private"
     assert next(steps, None) is None
     updated = server.files("space", "user/old")
-    assert "tab.py" not in updated  # an earlier page had it, this one has not
-    assert updated["notes.txt"] == b"mine"
+    assert not {"tab.py", "page/old.py"} & set(updated)  # an earlier page had them
+    assert {"page/__init__.py", "page/style.css"} <= set(updated)
+    assert {name: updated[name] for name in mine} == mine
     assert updated["app.py"] != b"old"
     assert variables(server.repo("space", "user/shaky"))["HFBIO_REVISION"] != first
 

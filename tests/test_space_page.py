@@ -1,4 +1,4 @@
-"""The page of the Space: what it gives, what it refuses, and that it starts from its own files."""
+"""How the page of the Space travels, and that it starts where nothing but its files is."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -15,23 +16,22 @@ import tomllib
 import urllib.request
 from contextlib import contextmanager
 from importlib.metadata import distribution, requires
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
 import yaml
-from bundles import TAGS
 from packaging.requirements import Requirement
+from runs import flags, make_split
 
 import hfbio
 from hfbio.bundle import Manifest, write_manifest
 from hfbio.errors import MissingExtra, SettingError
-from hfbio.models import AdapterConfig, add_tags, attach, load_base
-from hfbio.rng import generator
+from hfbio.model.describe import Described, DescribedChain
 from hfbio.space_repo import launch_space
 from hfbio.space_repo.binding import Binding
 from hfbio.space_repo.files import requirements, write_space
 from hfbio.tokens import Tags
+from page.results import lacking
 
 ROOT = Path(__file__).parent.parent
 MANIFEST = Manifest(
@@ -51,87 +51,6 @@ MANIFEST = Manifest(
 BINDING = Binding("user/model", "0" * 40, MANIFEST, False)
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory):
-    """Sapiens-VH with tags and an adapter that says nothing yet: one design in eight is valid."""
-    folder = tmp_path_factory.mktemp("bundle")
-    base = add_tags(load_base("sapiens-vh"), TAGS)
-    model = attach(base, AdapterConfig(r=2), rng=generator(1))
-    model.save_pretrained(folder, save_embedding_layers=False)
-    base.tokenizer.save_pretrained(folder)
-    manifest = Manifest(
-        base=base.name,
-        base_revision=None,
-        family=base.family.model_type,
-        base_license=base.licence,
-        method="lora",
-        objective={"kind": "diffusion", "min_t": 0.02},
-        tags=TAGS,
-        lengths={"|".join(row): {"120": 1} for row in TAGS.seen},
-        sampler={"kind": "unmask", "order": "ancestral", "steps": 32, "temperature": 0.3},
-        data={},
-        training={},
-        versions={},
-    )
-    write_manifest(folder, manifest)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def page(bundle):
-    """The model and the function behind the button."""
-    spec = spec_from_file_location("space_app", ROOT / "space" / "app.py")
-    app = module_from_spec(spec)
-    spec.loader.exec_module(app)
-    model = hfbio.load(bundle)
-    (found,) = [f for f in app.page(model, "user/model").fns.values() if f.api_name == "generate"]
-    settings = {"num": 1, "length": 0, "seed": 0, "temperature": 0.3}
-    anything = {"locus": "IGH", "species": "any", "isotype": "any"}
-    return model, lambda **given: found.fn(**(settings | anything | given))
-
-
-def test_the_page_gives_what_the_model_samples(page):
-    model, generate = page
-    rows, fasta, account = generate(isotype="IGHG", species="human", seed=3)
-    request = hfbio.Request(num=1, seed=3, conditions={"isotype": "IGHG", "species": "human"})
-    (wanted,) = model.sample(request).kept
-    assert rows == [[wanted.sequence_id, wanted.sequence_aa, "IGH", True]]
-    header, sequence = Path(fasta).read_text().splitlines()
-    assert sequence == wanted.sequence_aa
-    assert "asked_isotype=IGHG" in header
-    assert account.startswith("asked 1, drawn ")
-
-
-@pytest.mark.parametrize(
-    "asked",
-    [
-        {"num": 65},
-        {"num": 0},
-        {"num": 1.5},
-        {"num": "1; drop"},
-        {"num": True},
-        {"num": float("nan")},
-        {"seed": -1},
-        {"seed": 1e30},
-        {"length": 143},
-        {"temperature": 2.1},
-        {"temperature": float("inf")},
-        {"temperature": None},
-        {"isotype": "<script>"},
-        {"isotype": None},
-        {"species": "mouse", "isotype": "IGHG"},  # not a combination of the training data
-    ],
-    ids=str,
-)
-def test_the_page_refuses_in_words_what_no_widget_would_send(page, asked):
-    import gradio
-
-    with pytest.raises(gradio.Error) as refused:
-        page[1](**asked)
-    assert not refused.value.print_exception
-    assert re.search("must be|was not in the training data", refused.value.message)
-
-
 def test_a_space_holds_the_page_the_package_and_what_they_need(tmp_path):
     files = write_space(tmp_path / "space", BINDING)
     header = files["README.md"].read_text().split("---\n")[1]
@@ -141,28 +60,41 @@ def test_a_space_holds_the_page_the_package_and_what_they_need(tmp_path):
     pins = ROOT.joinpath("constraints.txt").read_text().splitlines()
     assert f"gradio=={card['sdk_version']}" in pins  # what the page was tried with
     assert header.isascii()  # no emoji
-    assert files["app.py"].read_bytes() == (ROOT / "space" / "app.py").read_bytes()
+    for name in ("app.py", "page/build.py", "page/style.css", "page/editor.js"):
+        assert files[name].read_bytes() == (ROOT / "space" / name).read_bytes()
+    own = files["hfbio/_data/space_files.txt"].read_text().splitlines()
+    assert set(own) == {name for name in files if not name.startswith("hfbio/")}
     assert {"hfbio/__init__.py", "hfbio/models/weights/sapiens-vh/model.safetensors"} <= set(files)
     assert "hfbio/_data/configs/quickstart.yaml" in files
     assert not [name for name in files if "__pycache__" in name or name.startswith("tests")]
 
 
-def test_requirements_are_those_of_hfbio_and_of_the_base(tmp_path):
+def test_requirements_are_those_of_hfbio_of_the_page_and_of_the_base():
     declared = [Requirement(line) for line in requires("hfbio")]
     core = {str(r) for r in declared if not r.marker}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    page = {str(Requirement(line)) for line in project["optional-dependencies"]["space"]}
     plain = requirements(BINDING).splitlines()
-    assert {str(Requirement(line)) for line in plain} == core
+    assert {str(Requirement(line)) for line in plain} == core | page
     other = dataclasses.replace(MANIFEST, base="antiberty", family="bert")
     with_extra = requirements(dataclasses.replace(BINDING, manifest=other)).splitlines()
     assert set(with_extra) - set(plain) == {"antiberty==0.1.3"}
-    names = {Requirement(line).name for line in plain}
-    assert "gradio" not in names  # the Space's sdk_version says which
+    (torch,) = (r.specifier for line in plain if (r := Requirement(line)).name == "torch")
+    assert {one.operator for one in torch} == {">="}  # the machines of a Space bring their own
+
+
+def test_the_requirements_of_the_folder_are_those_of_the_extra():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extra = {str(Requirement(line)) for line in project["optional-dependencies"]["space"]}
+    lines = (ROOT / "space" / "requirements.txt").read_text().splitlines()
+    assert {str(Requirement(line)) for line in lines if not line.startswith("#")} == extra
 
 
 PLANTED = (  # beside hfbio's own files
     *("hfbio/patients.csv", "hfbio/data/.env", "hfbio/models/weights/sapiens-vh/patients.json"),
     *("hfbio/models/weights/mine/model.safetensors", "hfbio/card/templates/patients.txt"),
 )
+IN_PAGE = ("space/patients.csv", "space/page/patients.json", "space/page/.notes.py")
 WRITE = """
 import sys
 from pathlib import Path
@@ -176,7 +108,7 @@ write_space(Path(sys.argv[1]), Binding("user/model", "0" * 40, manifest, False))
 
 def plant(folder, names):
     for name in names:
-        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text("the patients")
 
 
@@ -206,21 +138,23 @@ def test_wheel_and_checkout_make_the_same_space_whatever_lies_beside_them(tmp_pa
     (info / "METADATA").write_text(distribution("hfbio").read_text("METADATA"))
     (info / "RECORD").write_text("".join(f"{name},,\n" for name in record))
 
-    plant(checkout, [*PLANTED, "space/patients.csv", "recipes/configs/patients.csv"])
-    plant(wheel, [*PLANTED, "hfbio/patients.py", "hfbio/_data/configs/patients.yaml"])
+    plant(checkout, [*PLANTED, *IN_PAGE, "recipes/configs/patients.csv"])
+    in_wheel = ("hfbio/patients.py", "hfbio/_data/configs/patients.yaml")
+    plant(wheel, [*PLANTED, *in_wheel, "hfbio/_data/space/page/patients.py"])
     of_wheel = write_elsewhere(wheel, tmp_path / "made_by_wheel")
     of_checkout = write_elsewhere(checkout, tmp_path / "made_by_checkout")
     assert of_wheel == of_checkout
-    assert "hfbio/_data/configs/quickstart.yaml" in of_wheel
+    assert {"hfbio/_data/configs/quickstart.yaml", "page/build.py"} <= set(of_wheel)
     assert not [name for name, data in of_checkout.items() if b"the patients" in data]
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs the list of versioned files")
-def test_the_space_holds_every_versioned_file_of_the_package(tmp_path):
+def test_the_space_holds_every_versioned_file_of_package_and_page(tmp_path):
     listed = subprocess.run(
-        ["git", "ls-files", "hfbio"], cwd=ROOT, capture_output=True, text=True, check=True
+        ["git", "ls-files", "hfbio", "space"], cwd=ROOT, capture_output=True, text=True, check=True
     )
-    versioned = {name for name in listed.stdout.splitlines() if (ROOT / name).is_file()}
+    there = {name for name in listed.stdout.splitlines() if (ROOT / name).is_file()}
+    versioned = {name.removeprefix("space/") for name in there}
     weights = "hfbio/models/weights/"
     ours = f"{weights}{BINDING.manifest.base}/"  # the other bases stay behind
     needed = {name for name in versioned if not name.startswith(weights) or name.startswith(ours)}
@@ -235,41 +169,90 @@ def test_the_space_holds_every_versioned_file_of_the_package(tmp_path):
 def test_launch_says_what_is_missing(monkeypatch):
     with pytest.raises(SettingError, match="port must be from 1 to 65535, got 0"):
         launch_space("sapiens-vh", port=0)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(SettingError, match=f"port {port} .* in use.*another one, such as --po"):
+            launch_space("sapiens-vh", port=port)
     monkeypatch.setattr("hfbio.space_repo.launch.find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"hfbio\[space\]"):
         launch_space("sapiens-vh")
 
 
+def test_the_page_says_which_numbers_it_cannot_give():
+    chain = DescribedChain("EVQL", fault="not an antibody variable domain")
+    assert lacking([]) == lacking([Described((chain,))]) == ""
+    told = lacking([Described((chain,), missing=("numbering", "humanness"))])
+    assert "without germline and OASis humanness" in told
+    assert "pip install 'hfbio[numbering,humanness]'" in told
+
+
 MAIN = "from hfbio.cli import main; main()"
+RECIPE = """
+model: sapiens-vh
+data: {split}
+data_license: CC-BY-4.0
+tags: [locus, species, isotype]
+sampler_kwargs: {{order: ancestral, steps: 32, temperature: 0.3}}
+"""
 ASK = """
 import json, sys
 from gradio_client import Client
 page = Client(sys.argv[1], verbose=False)
-rows, fasta, account = page.predict(
-    num=1, length=0, seed=0, temperature=0.3, locus="IGH", species="human", isotype="IGHG",
-    api_name="/generate")
-print(json.dumps([rows["data"], open(fasta).read()]))
+print(json.dumps(page.predict(num=1, seed=3, tags={"isotype": "IGHG"}, api_name="/generate")))
+"""
+ASK_BY_MCP = """
+import asyncio, json, sys
+from mcp import ClientSession
+from mcp.client.streamable_http import streamablehttp_client
+async def ask():
+    async with (
+        streamablehttp_client(sys.argv[1] + "/gradio_api/mcp/") as (read, write, _),
+        ClientSession(read, write) as session,
+    ):
+        await session.initialize()
+        tools = [tool.name for tool in (await session.list_tools()).tools]
+        asked = {"num": 1, "seed": 3, "tags": {"isotype": "IGHG"}}
+        answer = await session.call_tool("generate", asked)
+        print(json.dumps([tools, answer.content[0].text]))
+asyncio.run(ask())
 """
 
 
+def hfbio_command(*words, environment, cwd):
+    """`hfbio` with some words; one that fails shows what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", MAIN, *map(str, words)],
+        env=environment, cwd=cwd, capture_output=True, text=True, timeout=250,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run on 30 heavy chains, long enough that most of its designs are antibodies."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "recipe.yaml").write_text(RECIPE.format(split=make_split(folder)))
+    words = flags(output_dir=folder / "tuned", max_steps=20)
+    offline = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    hfbio_command("finetune", folder / "recipe.yaml", *words, environment=offline, cwd=folder)
+    return folder / "tuned"
+
+
 @contextmanager
-def serving(command, environment, port, cwd, seconds=150):
-    """A page that answers, ended afterwards."""
+def serving(command, environment, port, cwd, seconds=250):
+    """A page that answers, ended afterwards; gives its address and the process."""
     url = f"http://127.0.0.1:{port}"
-    with (cwd / "page.log").open("w+") as log:
-        process = subprocess.Popen(command, env=environment, cwd=cwd, stdout=log, stderr=log)
+    log = cwd / "page.log"
+    with log.open("w") as out:
+        place = {"env": environment, "cwd": cwd, "start_new_session": True}
+        process = subprocess.Popen(command, stdout=out, stderr=out, **place)
         try:
             deadline = time.monotonic() + seconds
-            while True:
-                try:
-                    urllib.request.urlopen(url, timeout=5).close()
-                    break
-                except OSError:
-                    log.seek(0)
-                    assert process.poll() is None, log.read()
-                    assert time.monotonic() < deadline, log.read()
-                    time.sleep(0.2)
-            yield url
+            while f"is at {url}/; Ctrl-C ends it" not in log.read_text():
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.2)
+            yield url, process
         finally:
             process.terminate()  # the command alone: the page must not outlive it
             process.wait(timeout=30)
@@ -281,23 +264,52 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def ask(python, url, environment):
+def answer(python, script, url, environment):
+    """What a program prints that asks a page."""
     done = subprocess.run(
-        [python, "-c", ASK, url], env=environment, capture_output=True, text=True, timeout=120
+        [python, "-c", script, url], env=environment, capture_output=True, text=True, timeout=250
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
+def ask(python, url, environment):
+    """The one design that a page gives to a program, with its isotype asked for."""
+    (design,) = answer(python, ASK, url, environment)["designs"]
+    return design
+
+
+def wanted(run):
+    """The design that the library gives to the same question."""
+    request = hfbio.Request(num=1, seed=3, conditions={"isotype": "IGHG"}, block_size=8)
+    (design,) = hfbio.load(run).sample(request).kept
+    return design.sequence_aa
+
+
 @pytest.mark.slow
-def test_launch_serves_a_run_to_other_programs(bundle, tmp_path, hub_server):
+def test_launch_serves_a_run_to_the_programs_of_the_docs(run, tmp_path, hub_server):
+    stray = tmp_path / "stray"
+    plant(stray, ["page/__init__.py"])  # another package of that name
     environment = hub_server.environment(tmp_path / "cache", user=None)
+    here = os.pathsep.join([str(stray), str(ROOT)])
+    environment |= {"PYTHONPATH": here, "PYTHONSAFEPATH": "1"}
     port = free_port()
-    command = [sys.executable, "-c", MAIN, "space", "launch", bundle, "--port", str(port)]
-    with serving(command, environment, port, tmp_path) as url:
-        (row,), fasta = ask(sys.executable, url, environment)
+    command = [sys.executable, "-c", MAIN, "space", "launch", run, "--port", str(port)]
+    with serving(command, environment, port, tmp_path) as (url, process):
+        assert ask(sys.executable, url, environment)["sequence_aa"] == wanted(run)
+        blocks = re.findall("```python\n(.*?)```", (ROOT / "docs/space.md").read_text(), re.DOTALL)
+        script = "\n".join(blocks).replace("http://127.0.0.1:7860", url)
+        for name in ("about", "generate", "redesign", "optimize", "score", "map"):
+            assert f'api_name="/{name}"' in script
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            env=environment, capture_output=True, text=True, timeout=250,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.count("design-0000") == 4
         html = urllib.request.urlopen(url).read().decode()
-    assert row[1] in fasta
+        os.killpg(process.pid, signal.SIGINT)  # Ctrl-C, to command and page as a terminal does
+        assert process.wait(timeout=15) == 0
     assert "fonts.googleapis.com" not in html
     assert not hub_server.requests  # nothing was asked of anybody
     with pytest.raises(OSError, match="refused"):  # the page ends with the command
@@ -305,37 +317,59 @@ def test_launch_serves_a_run_to_other_programs(bundle, tmp_path, hub_server):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)  # it installs torch and gradio
-def test_the_uploaded_files_start_in_a_clean_environment(bundle, tmp_path, hub_server):
-    files = {path.name: path.read_bytes() for path in bundle.iterdir()}
-    first = hub_server.add_repo("model", "user/model", files).at("main").oid
-    hub_server.commit("model", "user/model", {"hfbio.json": b"{}"})  # the Space is bound to `first`
-    words = ["space", "create", "user/page", "--model", "user/model", "--revision", first]
+@pytest.mark.timeout(1800)  # it installs torch and gradio
+def test_from_a_run_to_a_page_in_a_clean_environment(run, tmp_path, hub_server):
     environment = hub_server.environment(tmp_path / "cache")
-    subprocess.run([sys.executable, "-c", MAIN, *words], env=environment, check=True, timeout=120)
+    hfbio_command("push", run, "user/model", environment=environment, cwd=tmp_path)
+    first = hub_server.sha("model", "user/model")
+    bound = ["--revision", first, "--secret", "HF_TOKEN"]
+    words = ["space", "create", "user/page", "--model", "user/model", *bound]
+    hub_server.commit("model", "user/model", {"hfbio.json": b"{}"})  # the page is bound to `first`
+    hfbio_command(*words, environment=environment, cwd=tmp_path)
     space = tmp_path / "app"
     for name, data in hub_server.files("space", "user/page").items():
         (space / name).parent.mkdir(parents=True, exist_ok=True)
         (space / name).write_bytes(data)
 
+    # The Space holds hfbio itself as a folder; requirements.txt brings all the rest.
     python = tmp_path / "venv" / "bin" / "python"
     subprocess.run([sys.executable, "-m", "venv", tmp_path / "venv"], check=True)
-    sdk = yaml.safe_load((space / "README.md").read_text().split("---\n")[1])["sdk_version"]
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    install += ["--constraint", ROOT / "constraints.txt", "-r", space / "requirements.txt"]
-    subprocess.run([*install, f"gradio=={sdk}"], check=True, timeout=1200)
-
+    pinned = ["--constraint", ROOT / "constraints.txt"]
+    sdk = yaml.safe_load((space / "README.md").read_text().split("---\n")[1])["sdk_version"]
+    needed = ["-r", space / "requirements.txt", f"gradio=={sdk}"]
+    subprocess.run([*install, *pinned, *needed], check=True, timeout=1200)
     port = free_port()
     variables = {n: v["value"] for n, v in hub_server.repo("space", "user/page").variables.items()}
-    clean = hub_server.environment(tmp_path / "new_cache", user=None) | variables
+    clean = hub_server.environment(tmp_path / "new_cache") | variables
     clean |= {"GRADIO_SERVER_PORT": str(port)}
     clean.pop("PYTHONPATH", None)
     since = len(hub_server.requests)
-    with serving([python, "app.py"], clean, port, space) as url:
-        (row,), fasta = ask(python, url, clean)
-    assert len(row[1]) == 120
-    assert row[2:] == ["IGH", True]
-    assert row[1] in fasta
+    with serving([python, "app.py"], clean, port, space) as (url, _):
+        design = ask(python, url, clean)
+    assert design["sequence_aa"] == wanted(run)
+    assert design["locus"] == "IGH"
+    assert 0 < design["oasis_identity"] <= 1  # what the extras bring is there too
+    assert 0 < design["v_identity"] <= 1
+    assert design["perplexity"] > 1
+    assert 0 < design["training_identity"] <= 1
     asked = hub_server.requests[since:]
     assert all("/user/model/" in r.path for r in asked)  # no other server was asked anything
-    assert any(f"/resolve/{first}/adapter_model.safetensors" in r.path for r in asked)
+    for name in ("adapter_model.safetensors", "metrics.json"):
+        assert any(f"/resolve/{first}/" in r.path and r.path.endswith(name) for r in asked)
+
+    # The folder of the checkout as it stands, beside the wheel; with its extra, tools of MCP too.
+    make = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, ROOT]
+    subprocess.run(make, check=True, timeout=250, stdout=subprocess.DEVNULL)
+    (wheel,) = tmp_path.glob("*.whl")
+    ours = ["-r", ROOT / "space" / "requirements.txt", f"{wheel}[mcp]"]
+    subprocess.run([*install, *pinned, *ours], check=True, timeout=250)
+    subprocess.run([python, "-m", "pip", "check"], check=True, timeout=250)
+    alone = tmp_path / "alone"
+    shutil.copytree(ROOT / "space", alone, ignore=shutil.ignore_patterns("__pycache__"))
+    clean["HFBIO_MODEL"], clean["HFBIO_REVISION"] = str(run), ""
+    with serving([python, "app.py"], clean, port, alone) as (url, _):
+        assert ask(python, url, clean)["sequence_aa"] == design["sequence_aa"]
+        tools, told = answer(python, ASK_BY_MCP, url, clean)
+    assert set(tools) == {"about", "generate", "redesign", "optimize", "score", "map"}
+    assert design["sequence_aa"] in told

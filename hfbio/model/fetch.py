@@ -38,7 +38,7 @@ from hfbio.errors import HubError, SettingError
 from hfbio.models.base_files import cache_lacks, in_words, unreadable
 from hfbio.models.catalogue import find
 from hfbio.models.load import bundled_folder
-from hfbio.models.untrusted import MAX_JSON_BYTES, require_size
+from hfbio.models.untrusted import MAX_JSON_BYTES, read_object, require_size
 from hfbio.score import latent_map, sketch
 
 # By name, not by pattern: a repository may hold any number of other files.
@@ -50,6 +50,7 @@ _FILES: Final = (
     *(SKETCH, LATENT_MAP),
 )
 _MOST: Final = {SKETCH: sketch.MAX_BYTES, LATENT_MAP: latent_map.MAX_BYTES}
+METRICS: Final = "metrics.json"
 _NO_NETWORK: Final = (OfflineModeIsEnabled, httpx2.ConnectError, httpx2.TimeoutException)
 
 
@@ -126,6 +127,42 @@ def find_bundle(name: str, revision: str | None) -> Found | None:
     with _fetching(name):  # by commit: the branch may move between two calls
         path = Path(hf_hub_download(name, MANIFEST, revision=there.commit_hash))
     return Found(read_manifest(path.parent), path.parent, name, there.commit_hash)
+
+
+def fetch_metrics(name: str, revision: str | None = None) -> dict[str, Any]:
+    """What the metrics.json of a bundle holds; empty without one, as for a base alone.
+
+    What it holds is not checked beyond being plain JSON values. Without a network it is empty too
+    where the cache does not hold the file: `hfbio.load` never asks for it.
+
+    Args:
+        name: as of `hfbio.load`.
+        revision: of a repository.
+
+    Raises:
+        BundleError: the file, or hfbio.json, is too large or is not such an object as
+            `hfbio.models.untrusted.read_object` takes. One that is too large is not downloaded.
+        HubError: the Hub refuses it, or it cannot be downloaded.
+        SettingError: a revision of a folder.
+        UnknownModel: no such repository or revision.
+    """
+    found = find_bundle(name, revision)
+    if found is None:
+        return {}
+    path = found.folder / METRICS
+    if found.repo:
+        with _fetching(found.name):
+            try:
+                there = hf_hub_download(found.repo, METRICS, revision=found.commit, dry_run=True)
+                require_size(f"{found.name}: {METRICS}", there.file_size, MAX_JSON_BYTES)
+                path = Path(hf_hub_download(found.repo, METRICS, revision=found.commit))
+            except RemoteEntryNotFoundError:
+                return {}
+            except LocalEntryNotFoundError as error:
+                if not isinstance(error.__cause__, _NO_NETWORK):
+                    raise
+                return {}
+    return read_object(path) if path.is_file() else {}
 
 
 def _require_known_base(name: str, revision: str | None, error: Exception) -> None:

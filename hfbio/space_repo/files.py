@@ -3,7 +3,8 @@
 hfbio is not on the public index, and a Space of the gradio SDK installs requirements.txt before
 the repository's files are there, so that a wheel beside it could not be named. Python looks for
 modules in the folder of app.py first: the package lies there as a plain folder, and
-requirements.txt lists what it needs. No torch pin: the machines of a Space bring their own.
+requirements.txt lists what library and page need. No torch pin: the machines of a Space bring
+their own.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ LISTING: Final = "hfbio/_data/space_files.txt"
 MAX_BYTES: Final = 10_000_000
 # An allow-list, as for a model: anything may lie beside the code of a checkout, such as a table of
 # somebody's sequences. A test holds it against the files that are under version control.
-_PAGE: Final = (APP, README)
+_PAGE: Final = (APP, README, REQUIREMENTS, "page/*.py", "page/*.css", "page/*.js")
 _WEIGHTS: Final = (
     *("NOTICE", "README.md", "config.json", "model.safetensors"),
     *("tokenizer.json", "tokenizer_config.json", "vocab.txt", "added_tokens.json"),
@@ -94,7 +95,7 @@ def bind_readme(text: str, binding: Binding) -> str:
 
 
 def requirements(binding: Binding) -> str:
-    """requirements.txt: what hfbio needs, and the extra of the base if there is one.
+    """requirements.txt: what hfbio, the page and, if it has an extra of hfbio, the base need.
 
     Raises:
         SettingError: hfbio is not installed, so that nobody knows what it needs.
@@ -114,6 +115,8 @@ def requirements(binding: Binding) -> str:
             lines.append(line.strip())
         elif of_extra[1] == extra:
             lines.append(wanted.strip())
+    of_page = (resources.folder("space") / REQUIREMENTS).read_text(encoding="utf-8")
+    lines += [line for line in of_page.splitlines() if line and not line.startswith("#")]
     return "".join(f"{line}\n" for line in lines)
 
 

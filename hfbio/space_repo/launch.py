@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 from importlib.util import find_spec
+from typing import Final
 
 from hfbio.errors import MissingExtra, SettingError
 from hfbio.resources import folder
+
+HOST: Final = "127.0.0.1"
 
 
 def launch_space(model: str, *, revision: str | None = None, port: int = 7860) -> int:
@@ -26,21 +30,22 @@ def launch_space(model: str, *, revision: str | None = None, port: int = 7860) -
 
     Raises:
         MissingExtra: gradio is not installed.
-        SettingError: a port that there is not.
+        SettingError: a port that there is not, or that another program has.
     """
     if find_spec("gradio") is None:
         raise MissingExtra("space")
-    if not 1 <= port <= 65535:
-        raise SettingError(f"port must be from 1 to 65535, got {port}")
+    _require_free(port)
     environment = {
         **os.environ,
         "HFBIO_MODEL": model,
         "HFBIO_REVISION": revision or "",
-        "GRADIO_SERVER_NAME": "127.0.0.1",  # nobody else's machine reaches it
+        "GRADIO_SERVER_NAME": HOST,  # nobody else's machine reaches it
         "GRADIO_SERVER_PORT": str(port),
         "GRADIO_NUM_PORTS": "1",  # this port or none: gradio would take the next one that is free
         "GRADIO_ANALYTICS_ENABLED": "False",
     }
+    # Python looks beside app.py first, unless it is told not to: the page's own modules lie there.
+    environment.pop("PYTHONSAFEPATH", None)
     page = subprocess.Popen([sys.executable, folder("space") / "app.py"], env=environment)
     try:
         return page.wait()
@@ -49,3 +54,18 @@ def launch_space(model: str, *, revision: str | None = None, port: int = 7860) -
         return 0
     finally:
         page.terminate()
+
+
+def _require_free(port: int) -> None:
+    """The page would find out by itself, but only after it has loaded the model."""
+    if not 1 <= port <= 65535:
+        raise SettingError(f"port must be from 1 to 65535, got {port}")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the page's server does
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise SettingError(
+                f"port {port} of {HOST} cannot be used ({error.strerror}); "
+                f"give another one, such as --port {port % 65535 + 1}"
+            ) from None

@@ -157,7 +157,9 @@ def publish(studio: Studio, compute: Compute, about: dict[str, Any]) -> None:
         (score, "score"),
         (latent_map, "map"),
     ):
+        function.__name__ = name  # what the tools of MCP are called by
         gr.api(function, api_name=name, concurrency_id="model", concurrency_limit=1)
+    told.__name__ = "about"
     gr.api(told, api_name="about", queue=False)
 
 

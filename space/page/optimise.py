@@ -14,6 +14,7 @@ from hfbio.errors import HfbioError
 from hfbio.report.designs import write_rows
 from hfbio.score.targets import TARGETS
 from page import ask, controls, paste, show
+from page.results import lacking
 from page.studio import Improvement, Step, Studio
 
 FORMATS = {"FASTA": "variants.fasta", "CSV": "variants.csv"}
@@ -105,6 +106,7 @@ def _view(improvement: Improvement, folder: Path, query: str) -> tuple[Any, ...]
         else:
             files.append(gr.update(interactive=False))
     said = f"{report.kept} variants of {report.asked} asked, {report.found} chains searched"
+    said += lacking(improvement.described)
     return show.status(said), *files, cards(improvement), show.permalink(query)
 
 

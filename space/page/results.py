@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 
 from hfbio.errors import HfbioError
+from hfbio.model.describe import Described
 from hfbio.report.designs import write_rows
 from hfbio.score.panel import Design
 from page import show
@@ -35,6 +36,7 @@ COLUMNS = {
 }
 NUMBERS = {"V identity", "nearest training chain", "perplexity", "OASis", "pI", "charge"}
 ENDS = ("", "_heavy", "_light")
+OF_EXTRA = {"numbering": "germline", "humanness": "OASis humanness"}
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,7 @@ def view(studio: Studio, answer: Answer, folder: Path, query: str) -> tuple[Any,
         said = f"only {report.kept} of {report.asked} designs: {shortfall(designs)}"
     if not answer.described and rows:
         said += "; working out germline, humanness and likelihood"
+    said += lacking(answer.described)
     shown = "".join(card(d, r, answer) for d, r in zip(designs.kept, rows))
     html = f'<ol class="designs">{shown}</ol>'
     if answer.base is not None:
@@ -141,6 +144,18 @@ def view(studio: Studio, answer: Answer, folder: Path, query: str) -> tuple[Any,
     table = gr.update(value={"headers": list(COLUMNS), "data": cells}, visible=bool(rows))
     sequences = [design.sequence_aa for design in designs.kept]
     return show.status(said), html, table, *files, show.permalink(query), sequences
+
+
+def lacking(described: Sequence[Described]) -> str:
+    """Which numbers this machine cannot work out, and what to install; empty if it can all."""
+    missing = described[0].missing if described else ()
+    if not missing:
+        return ""
+    numbers = " and ".join(OF_EXTRA[extra] for extra in missing)
+    return (
+        f"; without {numbers}: whoever runs this page can add that with "
+        f"pip install 'hfbio[{','.join(missing)}]'"
+    )
 
 
 def shortfall(designs: Any) -> str:
