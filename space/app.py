@@ -6,7 +6,6 @@ one model when it starts; trains nothing and keeps nothing of what visitors ask.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 import threading
@@ -24,8 +23,8 @@ import hfbio
 from hfbio.errors import HfbioError, MissingExtra
 from hfbio.model.fetch import fetch_metrics
 from hfbio.score.humanness import oasis_identity
-from page.build import CSS, THEME, page
-from page.limits import LIMITS
+from page.build import page
+from page.serve import serve
 from page.studio import Studio
 
 
@@ -44,16 +43,8 @@ def main() -> None:
     # The list of human 9-mers takes seconds to read: the first visitor should not wait for it.
     threading.Thread(target=_read_list, daemon=True).start()
     try:
-        blocks.queue(max_size=LIMITS.waiting).launch(
-            theme=THEME,
-            css=CSS,
-            ssr_mode=False,
-            footer_links=["api"],
-            max_file_size=LIMITS.characters,
-            mcp_server=importlib.util.find_spec("mcp") is not None,
-            quiet=True,  # it would offer to show the page to the whole world
-            prevent_thread_lock=True,
-        )
+        # Not quiet, gradio would offer to show the page to the whole world.
+        serve(blocks, quiet=True, prevent_thread_lock=True)
     except OSError as error:  # the port is taken
         sys.exit(f"hfbio: {error}")
     print(f"hfbio: the page of {studio.name} is at {blocks.local_url}; Ctrl-C ends it", flush=True)

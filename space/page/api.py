@@ -1,4 +1,8 @@
-"""The page for programs: each action as a named endpoint that takes and gives plain data."""
+"""The page for programs: each action as a named endpoint that takes and gives plain data.
+
+An endpoint is an iterator: Gradio ends those, and those alone, when the program has gone. It gives
+``{"kept": 3, "asked": 8}`` at each step, and at last the answer.
+"""
 
 from __future__ import annotations
 
@@ -13,20 +17,25 @@ from hfbio.errors import HfbioError
 from page import ask, latent, optimise
 from page import score as scoring
 from page.results import shortfall
-from page.studio import Answer, Improvement, Scored, Studio, row
+from page.studio import Answer, Improvement, Scored, Step, Studio, row
 
 Compute = Callable[[Any], Iterator[Any]]
+Told = Iterator[dict[str, Any]]
 
 
 def publish(studio: Studio, compute: Compute, about: dict[str, Any]) -> None:
     """Add the endpoints to the page that is being built."""
     model = studio.model
 
-    def last(wanted: Any) -> Any:
-        result = None
-        for step in compute(wanted):
-            result = step
-        return result
+    def answered(read: Callable[[], Any], data: Callable[[Any], dict[str, Any]]) -> Told:
+        try:
+            result = None
+            for result in compute(read()):
+                if isinstance(result, Step):
+                    yield {"kept": result.kept, "asked": result.num}
+            yield data(result)
+        except HfbioError as error:
+            raise gr.Error(str(error), print_exception=False) from None
 
     def generate(
         num: int = 8,
@@ -38,7 +47,7 @@ def publish(studio: Studio, compute: Compute, about: dict[str, Any]) -> None:
         length: int = 0,
         compare: bool = False,
         tags: dict[str, str] | None = None,
-    ) -> dict[str, Any]:
+    ) -> Told:
         """Draw new antibody chains.
 
         Args:
@@ -57,7 +66,7 @@ def publish(studio: Studio, compute: Compute, about: dict[str, Any]) -> None:
             "sampler": sampler, "guidance": guidance, "length": length, "compare": compare,
             "tags": tags,
         }  # fmt: skip
-        return _answered(lambda: last(ask.generation(sent, model)), _designs)
+        yield from answered(lambda: ask.generation(sent, model), _designs)
 
     def redesign(
         sequence: str,
@@ -72,7 +81,7 @@ def publish(studio: Studio, compute: Compute, about: dict[str, Any]) -> None:
         longest: int = 0,
         forbid: list[str] | None = None,
         compare: bool = False,
-    ) -> dict[str, Any]:
+    ) -> Told:
         """Draw some residues of a given chain anew and keep the others.
 
         Args:
@@ -94,7 +103,7 @@ def publish(studio: Studio, compute: Compute, about: dict[str, Any]) -> None:
             "temperature": temperature, "steps": steps, "sampler": sampler, "shortest": shortest,
             "longest": longest, "forbid": forbid, "compare": compare,
         }  # fmt: skip
-        return _answered(lambda: last(ask.redesign(sent, model)), _designs)
+        yield from answered(lambda: ask.redesign(sent, model), _designs)
 
     def optimize(
         sequence: str,
@@ -106,7 +115,7 @@ def publish(studio: Studio, compute: Compute, about: dict[str, Any]) -> None:
         charge: float = 0.0,
         freeze: str = "",
         forbid: list[str] | None = None,
-    ) -> dict[str, Any]:
+    ) -> Told:
         """Improve a given chain by few substitutions.
 
         Args:
@@ -124,9 +133,9 @@ def publish(studio: Studio, compute: Compute, about: dict[str, Any]) -> None:
             "sequence": sequence, "chain": chain, "num": num, "seed": seed, "edits": edits,
             "weights": weights, "charge": charge, "freeze": freeze, "forbid": forbid,
         }  # fmt: skip
-        return _answered(lambda: last(ask.optimisation(sent)), _variants)
+        yield from answered(lambda: ask.optimisation(sent), _variants)
 
-    def score(sequence: str, chain: int = 0) -> dict[str, Any]:
+    def score(sequence: str, chain: int = 0) -> Told:
         """Likelihood of each residue of a given chain, and of the 19 others in its place.
 
         Args:
@@ -134,9 +143,9 @@ def publish(studio: Studio, compute: Compute, about: dict[str, Any]) -> None:
             chain: which of the given chains, from 0.
         """
         sent = {"sequence": sequence, "chain": chain}
-        return _answered(lambda: last(scoring.asked(sent)), _scores)
+        yield from answered(lambda: scoring.asked(sent), _scores)
 
-    def latent_map(sequence: str = "", colour: str = "v_family") -> dict[str, Any]:
+    def latent_map(sequence: str = "", colour: str = "v_family") -> Told:
         """Places of given chains on the map of the training set.
 
         Args:
@@ -144,7 +153,7 @@ def publish(studio: Studio, compute: Compute, about: dict[str, Any]) -> None:
             colour: v_family, isotype, locus or score.
         """
         sent = {"sequence": sequence, "colour": colour}
-        return _answered(lambda: last(latent.asked(sent)), _points)
+        yield from answered(lambda: latent.asked(sent), _points)
 
     def told() -> dict[str, Any]:
         """What the model is, what it can be asked for, and the limits of this page."""
@@ -161,13 +170,6 @@ def publish(studio: Studio, compute: Compute, about: dict[str, Any]) -> None:
         gr.api(function, api_name=name, concurrency_id="model", concurrency_limit=1)
     told.__name__ = "about"
     gr.api(told, api_name="about", queue=False)
-
-
-def _answered(work: Callable[[], Any], data: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-    try:
-        return data(work())
-    except HfbioError as error:
-        raise gr.Error(str(error), print_exception=False) from None
 
 
 def _designs(answer: Answer) -> dict[str, Any]:

@@ -201,22 +201,33 @@ def link(tab: str, sent: Mapping[str, Any]) -> str:
 
 def whole(name: str, value: object, low: int, high: int) -> int:
     """A whole number in a range, both ends included."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise SettingError(f"{name} must be a whole number from {low} to {high}")
-    if value != int(value):
-        raise SettingError(f"{name} must be a whole number from {low} to {high}, got {value:g}")
-    if not low <= value <= high:
-        raise SettingError(f"{name} must be from {low} to {high}, got {value:g}")
-    return int(value)
+    found = _finite(value)
+    if found is None or found != int(found):
+        told = "" if found is None else f", got {found:g}"
+        raise SettingError(f"{name} must be a whole number from {low} to {high}{told}")
+    if not low <= found <= high:
+        raise SettingError(f"{name} must be from {low} to {high}, got {found:g}")
+    return int(found)
 
 
 def number(name: str, value: object, low: float, high: float) -> float:
     """A finite number in a range, both ends included."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    found = _finite(value)
+    if found is None:
         raise SettingError(f"{name} must be a number from {low:g} to {high:g}")
-    if not low <= value <= high:
-        raise SettingError(f"{name} must be from {low:g} to {high:g}, got {value:g}")
-    return float(value)
+    if not low <= found <= high:
+        raise SettingError(f"{name} must be from {low:g} to {high:g}, got {found:g}")
+    return found
+
+
+def _finite(value: object) -> float | None:
+    """Nothing for what is no number, or none that a float holds: JSON has integers of any size."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
 
 
 def optional(check: Any, name: str, value: object, low: float, high: float) -> Any:

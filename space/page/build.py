@@ -75,7 +75,10 @@ def page(
         ]
 
         def fill(request: gr.Request) -> list[Any]:
-            query = parse_qs(str(request.query_params), max_num_fields=60)
+            try:
+                query = parse_qs(str(request.query_params), max_num_fields=60)
+            except ValueError:  # more fields than any link of this page has
+                query = {}
             sent = {name: values[0] for name, values in query.items()}
             tab = sent.get("tab", "")
             if tab not in fields:

@@ -69,6 +69,7 @@ def build(
         list(fields.values()),
         place.outputs,
         api_visibility="private",
+        preprocess=False,
         concurrency_id="model",
         concurrency_limit=1,
     )

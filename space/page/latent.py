@@ -89,6 +89,7 @@ def build(
         [*fields.values(), *fresh],
         [said, drawn],
         api_visibility="private",
+        preprocess=False,
         concurrency_id="model",
         concurrency_limit=1,
     )

@@ -20,6 +20,7 @@ class Limits:
     motifs: int = 10  # forbidden, of at most 40 characters each
     characters: int = 50_000  # pasted at once
     chains: int = 50  # pasted at once
+    request: int = 1_000_000  # bytes; 50,000 characters take up to 600,000 as JSON
     seconds: float = 120.0  # of computing for one request
     waiting: int = 100  # requests in the queue; one computes at a time
     block: int = 8  # designs of one network pass: small, so that the first ones show early

@@ -88,6 +88,7 @@ def build(studio: Studio, compute: Callable[[Any], Iterator[Any]]) -> dict[str, 
         list(fields.values()),
         [said, *files, found, link],
         api_visibility="private",
+        preprocess=False,
         concurrency_id="model",
         concurrency_limit=1,
     )

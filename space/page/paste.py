@@ -10,7 +10,7 @@ import gradio as gr
 
 from hfbio.errors import HfbioError
 from hfbio.record import Antibody
-from page import show
+from page import ask, show
 from page.limits import LIMITS
 from page.studio import Studio
 
@@ -52,7 +52,7 @@ class Paste:
         """
         inputs, outputs = also["inputs"], also["outputs"]
 
-        def read(text: str, chain: Any, *values: Any) -> tuple[Any, ...]:
+        def read(text: Any, chain: Any, *values: Any) -> tuple[Any, ...]:
             said, radio, picked = self._read(studio, text, chain)
             made = more(picked, *values)
             return said, radio, *(made if isinstance(made, tuple) else (made,))
@@ -63,15 +63,16 @@ class Paste:
                 [self.text, self.chain, *inputs],
                 [self.said, self.chain, *outputs],
                 api_visibility="private",
+                preprocess=False,
                 trigger_mode="always_last",
                 show_progress="hidden",
                 queue=False,
             )
 
     @staticmethod
-    def _read(studio: Studio, text: str, chain: Any) -> tuple[str, Any, Antibody | None]:
+    def _read(studio: Studio, text: Any, chain: Any) -> tuple[str, Any, Antibody | None]:
         try:
-            found, said = studio.read(text)
+            found, said = studio.read(ask.text("sequence", text or "", LIMITS.characters))
         except HfbioError as error:
             return show.message(error), gr.update(visible=False), None
         told = "".join(f"<li>{show.escape(line)}</li>" for line in said[:10])
@@ -80,7 +81,7 @@ class Paste:
         notes = f'<ul class="notes" role="status">{told}</ul>' if told else ""
         if not found:
             return notes, gr.update(visible=False), None
-        at = chain if isinstance(chain, int) and 0 <= chain < len(found) else 0
+        at = chain if type(chain) is int and 0 <= chain < len(found) else 0
         names = [(name_of(record), i) for i, record in enumerate(found)]
         radio = gr.update(choices=names, value=at, visible=len(found) > 1)
         return notes, radio, found[at]

@@ -62,25 +62,29 @@ def build(
 
     box.on_change(studio, number, {"inputs": [fields["free"]], "outputs": [editor]})
 
-    def written(text: Any, chain: Any, free: Any) -> str:
+    def picked(text: Any, chain: Any) -> Antibody | None:
+        """The chain in the box; nothing where the box says what is wrong with it."""
         try:
-            antibody = studio.pick(ask.text("sequence", text, ask.LIMITS.characters), chain or 0)
+            wanted = ask.whole("chain", chain or 0, 0, ask.LIMITS.chains)
+            return studio.pick(ask.text("sequence", text, ask.LIMITS.characters), wanted)
         except HfbioError:
-            return ""  # the box has said it
-        return number(antibody, free)
+            return None
 
-    def pressed(text: Any, chain: Any, event: gr.EventData) -> tuple[str, str]:
-        try:
-            antibody = studio.pick(ask.text("sequence", text, ask.LIMITS.characters), chain or 0)
-        except HfbioError:
-            return "", ""
-        sent = event._data.get("free", []) if isinstance(event._data, dict) else []
+    def written(text: Any, chain: Any, free: Any) -> str:
+        return number(picked(text, chain), free)
+
+    def pressed(text: Any, chain: Any, event: gr.EventData) -> tuple[Any, Any]:
+        antibody = picked(text, chain)
+        sent = event._data.get("free") if isinstance(event._data, dict) else None
+        if antibody is None or not isinstance(sent, list):
+            return gr.skip(), gr.skip()
         there = {place for place in sent if isinstance(place, int)}
         places = [i in there for i in range(_size(antibody))]
         return in_words(antibody, places), _editor(antibody, places)
 
     quiet: dict[str, Any] = {
-        "api_visibility": "private", "show_progress": "hidden", "queue": False,
+        "api_visibility": "private", "preprocess": False, "show_progress": "hidden",
+        "queue": False,
     }  # fmt: skip
     fields["free"].input(written, [box.text, box.chain, fields["free"]], editor, **quiet)
     editor.select(pressed, [box.text, box.chain], [fields["free"], editor], **quiet)
@@ -99,6 +103,7 @@ def build(
         list(fields.values()),
         place.outputs,
         api_visibility="private",
+        preprocess=False,
         concurrency_id="model",
         concurrency_limit=1,
     )

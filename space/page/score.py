@@ -74,6 +74,7 @@ def build(studio: Studio, compute: Callable[[Any], Iterator[Any]]) -> dict[str, 
         list(fields.values()),
         [said, shown, file, link],
         api_visibility="private",
+        preprocess=False,
         concurrency_id="model",
         concurrency_limit=1,
     )

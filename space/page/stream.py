@@ -6,9 +6,11 @@ import contextvars
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Final
 
 from hfbio.errors import SettingError
+
+_TURN: Final = threading.Lock()  # held by the one work that computes
 
 
 class _Stopped(BaseException):
@@ -20,7 +22,8 @@ def stream(work: Callable[[Callable[[Any], None]], Any], *, seconds: float) -> I
 
     ``work(tell)`` runs in a thread of its own and calls ``tell`` at each step. If the reader is
     slower than the work, steps are left out, never the result. When the reader goes away, the work
-    ends at its next step, and the iterator closes after that: two of them never compute at once.
+    ends at its next step. Closing the iterator does not wait for that, because servers close on the
+    thread that serves everybody; the next work does, so that two of them never compute at once.
 
     Args:
         work: raises what it will; the reader gets it.
@@ -32,20 +35,26 @@ def stream(work: Callable[[Callable[[Any], None]], Any], *, seconds: float) -> I
     changed, gone = threading.Condition(), threading.Event()
     said: list[Any] = []
     ended: list[tuple[bool, Any]] = []
-    deadline = time.monotonic() + seconds
-
-    def tell(step: Any) -> None:
-        if gone.is_set():
-            raise _Stopped
-        if time.monotonic() > deadline:
-            raise SettingError(f"this took more than {seconds:.0f} s; ask for fewer or shorter")
-        with changed:
-            said[:] = [step]
-            changed.notify()
 
     def run() -> None:
         try:
-            outcome = True, work(tell)
+            with _TURN:
+                deadline = time.monotonic() + seconds
+
+                def tell(step: Any) -> None:
+                    if gone.is_set():
+                        raise _Stopped
+                    if time.monotonic() > deadline:
+                        raise SettingError(
+                            f"this took more than {seconds:.0f} s; ask for fewer or shorter"
+                        )
+                    with changed:
+                        said[:] = [step]
+                        changed.notify()
+
+                if gone.is_set():
+                    return
+                outcome = True, work(tell)
         except BaseException as error:  # the reader's thread raises it again
             outcome = False, error
         with changed:
@@ -69,4 +78,3 @@ def stream(work: Callable[[Callable[[Any], None]], Any], *, seconds: float) -> I
                 return
     finally:
         gone.set()
-        thread.join()
