@@ -16,3 +16,19 @@ def sapiens():
     import hfbio
 
     return hfbio.load("sapiens-vh")
+
+
+@pytest.fixture(scope="session")
+def tuned_page(tmp_path_factory):
+    """The page of a tuned Sapiens-VH with tags, base, sketch and map, served. Shared."""
+    from pages import bundle_with_map, served
+
+    import hfbio
+    from page.studio import Studio
+
+    with pytest.MonkeyPatch.context() as patch:
+        # In place of the list of human 9-mers, which takes 0.75 GB and half a minute to read.
+        patch.setattr("hfbio.model.describe.oasis_identity", lambda chains: [0.5] * len(chains))
+        folder = bundle_with_map(tmp_path_factory.mktemp("page") / "bundle")
+        with served(Studio(hfbio.load(folder), "user/model")) as page:
+            yield page
