@@ -41,7 +41,11 @@ def main() -> None:
     except HfbioError as error:
         sys.exit(f"hfbio: {error}")
     # The list of human 9-mers takes seconds to read: the first visitor should not wait for it.
-    threading.Thread(target=_read_list, daemon=True).start()
+    # A Space that lends GPUs forks, and a fork inherits a lock that is held at that moment.
+    if os.environ.get("SPACES_ZERO_GPU"):
+        _read_list()
+    else:
+        threading.Thread(target=_read_list, daemon=True).start()
     try:
         # Not quiet, gradio would offer to show the page to the whole world.
         serve(blocks, quiet=True, prevent_thread_lock=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from page import show
 from page.limits import LIMITS
 from page.studio import Studio
 
+_CONTENDERS = ("base", "tuned", "model")
 LIMITS_OF_IT = (
     "Designs are suggestions of a model. Nobody has made or tested them, and nothing here says "
     "that one binds, folds, expresses or is safe. Valid means: a whole variable domain with its "
@@ -65,33 +67,62 @@ def groups(studio: Studio, revision: str) -> dict[str, list[tuple[str, object]]]
 
 
 def measured(metrics: Mapping[str, Any]) -> str:
-    """Held-out numbers of metrics.json, base beside tuned; it may come from a stranger."""
-    rows = []
+    """Held-out numbers as a table; nothing where there are none."""
+    rows = measured_rows(metrics)
+    if not rows:
+        return ""
+    names = [name for name in _CONTENDERS if any(row[name] is not None for row in rows)]
+    header = ("masked", "region", *(f"{name}, nats" for name in names), "tuned - base, 95 %")
+    cells = [
+        (
+            "" if row["masked"] in (None, 1.0) else f"{row['masked']:.0%}",
+            row["region"],
+            *("" if row[name] is None else f"{row[name]:.3f}" for name in names),
+            " to ".join(f"{end:+.3f}" for end in row["interval"]),
+        )
+        for row in rows
+    ]
+    return show.table(header, cells, "nats a residue on held-out chains")
+
+
+def measured_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What metrics.json holds by region: checked, because it may come from a stranger.
+
+    Returns:
+        At most 60 rows of ``masked`` (share of residues hidden), ``region``, nats a residue of
+        ``base``, ``tuned`` and ``model`` (one that has no base), and ``interval`` of the gain.
+    """
+    rows: list[dict[str, Any]] = []
     found = metrics.get("held_out")
     for one in found if isinstance(found, list) else []:
         if not isinstance(one, Mapping) or one.get("status") != "all":
             continue
-        nats = [_nats(one.get(name)) for name in ("base", "tuned")]
-        if not any(nats):
+        nats = {name: _number(one.get(name), "nats_per_residue") for name in _CONTENDERS}
+        if all(value is None for value in nats.values()):
             continue
-        masked = one.get("masked")
-        share = f"{masked:.0%}" if isinstance(masked, float) else ""
-        gain = one.get("difference")
-        ends = [gain.get(end) for end in ("low", "high")] if isinstance(gain, Mapping) else []
-        interval = " to ".join(f"{end:+.3f}" for end in ends if isinstance(end, float))
-        rows.append((share, str(one.get("region", ""))[:20], *nats, interval))
-    header = ("masked", "region", "base, nats", "tuned, nats", "difference, 95 %")
-    return show.table(header, rows[:60], "nats a residue on held-out chains") if rows else ""
+        ends = [_number(one.get("difference"), end) for end in ("low", "high")]
+        rows.append(
+            {
+                "masked": _number(one, "masked"),
+                "region": str(one.get("region", ""))[:20],
+                **nats,
+                "interval": [] if None in ends else ends,
+            }
+        )
+    return rows[:60]
 
 
-def _nats(told: object) -> str:
-    value = told.get("nats_per_residue") if isinstance(told, Mapping) else None
-    return f"{value:.3f}" if isinstance(value, float) else ""
+def _number(told: object, name: str) -> float | None:
+    value = told.get(name) if isinstance(told, Mapping) else None
+    return float(value) if isinstance(value, float) and math.isfinite(value) else None
 
 
 def _page() -> list[tuple[str, object]]:
     return [
         ("designs at once", LIMITS.designs),
         ("seconds of computing for one request", f"{LIMITS.seconds:.0f}"),
-        ("what is kept of what you paste", "nothing: files you make are removed within two hours"),
+        (
+            "what is kept of what you paste",
+            "nothing but files to download, which are removed within two hours",
+        ),
     ]

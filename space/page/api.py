@@ -23,8 +23,15 @@ Compute = Callable[[Any], Iterator[Any]]
 Told = Iterator[dict[str, Any]]
 
 
-def publish(studio: Studio, compute: Compute, about: dict[str, Any]) -> None:
-    """Add the endpoints to the page that is being built."""
+def publish(studio: Studio, compute: Compute, about: dict[str, Any], *, optimises: bool) -> None:
+    """Add the endpoints to the page that is being built.
+
+    Args:
+        studio: the model.
+        compute: does what was asked for, step by step.
+        about: what /about answers.
+        optimises: whether there is /optimize.
+    """
     model = studio.model
 
     def answered(read: Callable[[], Any], data: Callable[[Any], dict[str, Any]]) -> Told:
@@ -159,13 +166,10 @@ def publish(studio: Studio, compute: Compute, about: dict[str, Any]) -> None:
         """What the model is, what it can be asked for, and the limits of this page."""
         return about
 
-    for function, name in (
-        (generate, "generate"),
-        (redesign, "redesign"),
-        (optimize, "optimize"),
-        (score, "score"),
-        (latent_map, "map"),
-    ):
+    endpoints: list[tuple[Any, str]] = [
+        (generate, "generate"), (redesign, "redesign"), (score, "score"), (latent_map, "map"),
+    ]  # fmt: skip
+    for function, name in [*endpoints, *([(optimize, "optimize")] if optimises else [])]:
         function.__name__ = name  # what the tools of MCP are called by
         gr.api(function, api_name=name, concurrency_id="model", concurrency_limit=1)
     told.__name__ = "about"

@@ -12,7 +12,7 @@ import gradio as gr
 
 from hfbio.errors import SettingError
 from hfbio.score.targets import TARGETS
-from page import about, api, ask, generate, gpu, latent, optimise, redesign, score, show
+from page import about, api, ask, generate, gpu, latent, optimise, paste, redesign, score, show
 from page.ask import Generation, Optimisation, Redesign
 from page.limits import LIMITS
 from page.stream import stream
@@ -46,7 +46,8 @@ def page(
     """
 
     def work(wanted: Any) -> Iterator[Any]:
-        return stream(lambda tell: _work(studio, wanted, tell), seconds=LIMITS.seconds)
+        # An iterator in its own right: what lends GPUs looks at that.
+        yield from stream(lambda tell: _work(studio, wanted, tell), seconds=LIMITS.seconds)
 
     compute = gpu.lend(work)
     known = metrics or {}
@@ -69,14 +70,16 @@ def page(
                 fields["map"] = latent.build(studio, compute, fresh)
             with gr.Tab("About", id="about"):
                 about.build(studio, revision, known)
-        api.publish(studio, compute, _about(studio, revision, known))
+        api.publish(studio, compute, _about(studio, revision, known), optimises=_optimises(studio))
         every = [
             (tab, name, widget) for tab, all_ in fields.items() for name, widget in all_.items()
         ]
 
         def fill(request: gr.Request) -> list[Any]:
             try:
-                query = parse_qs(str(request.query_params), max_num_fields=60)
+                query = parse_qs(
+                    str(request.query_params), keep_blank_values=True, max_num_fields=60
+                )
             except ValueError:  # more fields than any link of this page has
                 query = {}
             sent = {name: values[0] for name, values in query.items()}
@@ -84,7 +87,9 @@ def page(
             if tab not in fields:
                 return [gr.skip()] * (1 + len(every))
             updates = [
-                _filled(widget, sent[name]) if here == tab and name in sent else gr.skip()
+                _filled(widget, sent[name], studio, sent.get("sequence", ""))
+                if here == tab and name in sent
+                else gr.skip()
                 for here, name, widget in every
             ]
             return [gr.update(selected=tab), *updates]
@@ -104,7 +109,7 @@ def _work(studio: Studio, wanted: Any, tell: Any) -> Any:
     if isinstance(wanted, Optimisation):
         return studio.optimize(wanted, tell)
     if isinstance(wanted, score.Scoring):
-        return studio.score(wanted.text, wanted.chain)
+        return studio.score(wanted.text, wanted.chain, tell)
     return latent.place(studio, wanted, tell)
 
 
@@ -134,13 +139,16 @@ def _about(studio: Studio, revision: str, metrics: Mapping[str, Any]) -> dict[st
         "samplers_of_redesign": list(ask.samplers(model, from_chain=True)),
         "targets": {name: target.unit for name, target in TARGETS.items()},
         "limits": LIMITS.__dict__,
-        "held_out": metrics.get("held_out", []),
+        "held_out": about.measured_rows(metrics),
         "limits_of_it": about.LIMITS_OF_IT,
     }
 
 
-def _filled(widget: Any, text: str) -> Any:
-    """What a link sets a widget to; nothing that the widget does not offer."""
+def _filled(widget: Any, text: str, studio: Studio, sequence: str) -> Any:
+    """What a link sets a widget to; nothing that the widget does not offer.
+
+    Which chain was chosen depends on what is pasted, the ``sequence`` of the same link.
+    """
     if isinstance(widget, gr.Slider | gr.Number):
         try:
             value = float(text)
@@ -156,11 +164,10 @@ def _filled(widget: Any, text: str) -> Any:
             return list(ask.motifs(text))
         except SettingError:
             return gr.skip()
+    if isinstance(widget, gr.Radio) and not widget.choices:
+        return paste.chosen(studio, sequence, text)
     if isinstance(widget, gr.Radio | gr.Dropdown):
-        known = [value for _, value in widget.choices]
-        if isinstance(widget, gr.Radio) and not known:  # chains that are pasted by the same link
-            return gr.skip()
-        return text if text in known else gr.skip()
+        return text if text in [value for _, value in widget.choices] else gr.skip()
     return text[: LIMITS.characters]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from hfbio.errors import HfbioError
+from hfbio.errors import HfbioError, SettingError
 from hfbio.record import Antibody
 from page import ask, paste, show
 from page.scatter import Point, scatter
@@ -18,7 +18,7 @@ COLOURS = {"V family": "v_family", "isotype": "isotype", "chain": "locus", "perp
 
 
 @dataclass(frozen=True)
-class Mapping:
+class Placing:
     """Chains to be placed on the map."""
 
     pasted: str
@@ -34,7 +34,7 @@ class Placed:
     explained: tuple[float, float]
 
 
-def asked(sent: dict[str, Any]) -> Mapping:
+def asked(sent: dict[str, Any]) -> Placing:
     """Check a request.
 
     Raises:
@@ -42,8 +42,8 @@ def asked(sent: dict[str, Any]) -> Mapping:
     """
     designs = sent.get("designs") or []
     if not isinstance(designs, list) or len(designs) > 4 * ask.LIMITS.designs:
-        raise ask.SettingError(f"designs must be at most {4 * ask.LIMITS.designs} sequences")
-    return Mapping(
+        raise SettingError(f"designs must be at most {4 * ask.LIMITS.designs} sequences")
+    return Placing(
         ask.text("sequence", sent.get("sequence") or "", ask.LIMITS.characters),
         tuple(ask.text("a design", d, ask.LIMITS.characters) for d in designs),
         ask.choice("colour", sent.get("colour") or "v_family", list(COLOURS.values())),
@@ -103,7 +103,7 @@ def view(placed: Placed) -> str:
     return scatter(placed.points, axes, "map of training chains, pasted chains and designs")
 
 
-def place(studio: Studio, wanted: Mapping, tell: Callable[[Any], None]) -> Placed:
+def place(studio: Studio, wanted: Placing, tell: Callable[[Any], None]) -> Placed:
     """Points of the training set, of pasted chains and of designs.
 
     Raises:
@@ -111,21 +111,14 @@ def place(studio: Studio, wanted: Mapping, tell: Callable[[Any], None]) -> Place
     """
     latent = studio.model.latent
     if latent is None:
-        raise ask.SettingError("this model carries no map of its training set")
-    points = []
-    if wanted.colour != "score":
-        labels = latent.labels[wanted.colour]
-        for (x, y), name, *known in zip(
-            latent.points.tolist(), latent.ids, *latent.labels.values()
-        ):
-            told = "\n".join([name, *(value for value in known if value)])
-            points.append((x, y, "training", told))
-        found = [Point(x, y, o, label, t) for (x, y, o, t), label in zip(points, labels)]
-    else:
-        found = [
-            Point(x, y, "training", "", name)
-            for (x, y), name in zip(latent.points.tolist(), latent.ids)
-        ]
+        raise SettingError("this model carries no map of its training set")
+    # How well the model knows its own training chains is nobody's business here.
+    labels = latent.labels.get(wanted.colour) or [""] * len(latent.ids)
+    rows = zip(latent.points.tolist(), labels, latent.ids, *latent.labels.values())
+    found = [
+        Point(x, y, "training", label, "\n".join(value for value in told if value))
+        for (x, y), label, *told in rows
+    ]
     for origin, texts in (("pasted", [wanted.pasted]), ("designs", list(wanted.designs))):
         records = [record for text in texts for record in studio.read(text)[0]]
         found += _placed(studio, records, origin, wanted.colour, tell)
@@ -139,11 +132,10 @@ def _placed(
     colour: str,
     tell: Callable[[Any], None],
 ) -> list[Point]:
-    places = studio.place(records)
+    places = studio.place(records, tell)
     if places is None:
         return []
-    tell(None)
-    labels = studio.labels(records, colour)
+    labels = studio.labels(records, colour, tell)
     return [
         Point(
             x, y, origin, label,

@@ -14,7 +14,7 @@ from page import ask, show
 from page.limits import LIMITS
 from page.studio import Studio
 
-# Trastuzumab (Carter et al. 1992, PDB 1N8Z) and adalimumab (PDB 3WD5), human IgG1.
+# Trastuzumab (Carter et al. 1992; PDB 1N8Z).
 HEAVY: Final = (
     "EVQLVESGGGLVQPGGSLRLSCAASGFNIKDTYIHWVRQAPGKGLEWVARIYPTNGYTRYADSVKGRFTISADTSKNTAYLQMNSLRAEDTAVYYC"
     "SRWGGDGFYAMDYWGQGTLVTVSS"
@@ -91,6 +91,18 @@ def name_of(antibody: Antibody) -> str:
     """A chain in a list of them."""
     kinds = ":".join(str(chain.locus) for chain in antibody.chains)
     return f"{antibody.sequence_id} ({kinds})"
+
+
+def chosen(studio: Studio, text: str, chain: str) -> Any:
+    """The choice among pasted chains as a link has it."""
+    try:
+        found, _ = studio.read(text)
+    except HfbioError:
+        return gr.skip()
+    if not chain.isdecimal() or int(chain) >= len(found):
+        return gr.skip()
+    names = [(name_of(record), i) for i, record in enumerate(found)]
+    return gr.update(choices=names, value=int(chain), visible=len(found) > 1)
 
 
 def box(studio: Studio, label: str, what: str = "") -> Paste:

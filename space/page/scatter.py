@@ -34,10 +34,12 @@ def scatter(points: Sequence[Point], axes: tuple[str, str], caption: str) -> str
     colour = {name: f"c{i}" for i, name in enumerate(labels[:_COLOURS])}
     xs, ys = [p.x for p in points], [p.y for p in points]
 
+    left, width = min(xs), (max(xs) - min(xs)) or 1
+    top, height = max(ys), (max(ys) - min(ys)) or 1
+
     def place(p: Point) -> tuple[float, float]:
-        x = _MARGIN + (p.x - min(xs)) / ((max(xs) - min(xs)) or 1) * (WIDTH - 2 * _MARGIN)
-        y = _MARGIN + (max(ys) - p.y) / ((max(ys) - min(ys)) or 1) * (HEIGHT - 2 * _MARGIN)
-        return x, y
+        x = _MARGIN + (p.x - left) / width * (WIDTH - 2 * _MARGIN)
+        return x, _MARGIN + (top - p.y) / height * (HEIGHT - 2 * _MARGIN)
 
     order = sorted(points, key=lambda p: list(SHAPES).index(p.origin))  # training at the bottom
     marks = "".join(_mark(p, *place(p), colour.get(p.label, "other")) for p in order)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -9,6 +10,9 @@ from typing import Any, Final
 import torch
 
 import hfbio
+from hfbio.alphabet import CHAIN_BREAK
+from hfbio.data import Reject
+from hfbio.data.encode import record_tag
 from hfbio.data.pasted import read_pasted
 from hfbio.errors import SequenceError, SettingError
 from hfbio.model import AntibodyModel, Designs
@@ -29,7 +33,7 @@ from page.limits import LIMITS
 
 Tell = Callable[[Any], None]
 BANDS: Final = (1.25, 1.5, 2.0, 3.0)
-ROWS: Final = 8  # network rows for the likelihood of a design: an estimate, and eight times faster
+ROWS: Final = 8  # network rows for the likelihood of a design: an estimate, and much faster
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,6 @@ class Answer:
     designs: Designs
     described: list[Described]  # of each kept design; empty while that is being worked out
     base: Designs | None = None
-    base_described: tuple[Described, ...] = ()
     start: Antibody | None = None  # what a redesign started from
 
 
@@ -81,7 +84,8 @@ class Studio:
         """
         self.model = model
         self.name = name
-        self.base = model.untuned()
+        # The base of a model of pairs has not learnt to read two chains.
+        self.base = model.untuned() if model.layout == "single" else None
 
     def read(self, text: str) -> tuple[list[Antibody], list[str]]:
         """The chains of pasted text that the model reads, and what there is to say of the others.
@@ -92,7 +96,7 @@ class Studio:
         if not text.strip():
             return [], []
         pasted = read_pasted(text, max_chars=LIMITS.characters, max_chains=LIMITS.chains)
-        said = [*pasted.notes, *(f"{r.sequence_id}: {r.detail}" for r in pasted.rejects)]
+        said = [*pasted.notes, *map(_refused, pasted.rejects)]
         found: list[Antibody] = []
         for antibody in pasted.antibodies:
             single = self.model.layout == "single"
@@ -128,15 +132,11 @@ class Studio:
         designs = self._draw(self.model, request, sampler, tell)
         base = None
         if ask.compare and self.base is not None:
-            sizes = [len(d.sequence_aa) for d in designs.drawn] or [ask.length or 120]
-            causal = self.model.base.family.causal
-            plain = replace(
-                request,
-                conditions=None,
-                guidance=None,
-                keep="all",
-                length=None if causal else (min(sizes), max(sizes)),
-            )
+            length: int | tuple[int, int] | None = ask.length
+            if length is None and not self.model.base.family.causal:
+                sizes = [len(design.sequence_aa) for design in designs.drawn]
+                length = (min(sizes), max(sizes))  # a base knows no lengths
+            plain = replace(request, conditions=None, guidance=None, keep="all", length=length)
             base = self._draw(self.base, plain, self._sampler(self.base, ask.drawing), tell)
         return self._answer(designs, base, None, tell)
 
@@ -158,6 +158,8 @@ class Studio:
     def optimize(self, ask: Optimisation, tell: Tell) -> Improvement:
         """A pasted chain, improved by few substitutions."""
         antibody = self.pick(ask.text, ask.chain)
+        if len(antibody.chains) > 1:
+            raise SettingError("a lead is one chain, and this is a model of pairs")
         (lead,) = antibody.chains
         weights = {name: weight for name, weight in ask.weights.items() if weight}
         guide = weighted(weights, wanted_charge=ask.charge) if weights else None
@@ -168,34 +170,40 @@ class Studio:
             progress=lambda done: tell(Step([], done, ask.edits)),
         )
         sequences = [lead.sequence_aa, *(one.variant.sequence for one in found.kept)]
-        return Improvement(lead, found, self._describe(sequences))
+        return Improvement(lead, found, self._describe(sequences, tell, likelihood=False))
 
-    def score(self, text: str, chain: int) -> Scored:
+    def score(self, text: str, chain: int, tell: Tell) -> Scored:
         """Every single mutation of a pasted chain."""
         antibody = self.pick(text, chain)
-        base = scan(self.base, antibody) if self.base is not None else ()
-        return Scored(scan(self.model, antibody), base)
+        tuned = scan(self.model, antibody)
+        tell(None)
+        return Scored(tuned, scan(self.base, antibody) if self.base is not None else ())
 
-    def place(self, records: Sequence[Antibody]) -> torch.Tensor | None:
+    def place(self, records: Sequence[Antibody], tell: Tell) -> torch.Tensor | None:
         """``(n, 2)`` places on the map of the training set; ``None`` without such a map."""
         latent = self.model.latent
         if latent is None or not records:
             return None
-        return latent.project(self.model.embed(records))
+        return latent.project(self.model.embed(records, batch_size=16, progress=tell))
 
-    def labels(self, records: Sequence[Antibody], colour: str) -> list[str]:
+    def labels(self, records: Sequence[Antibody], colour: str, tell: Tell) -> list[str]:
         """What the map colours chains by: ``v_family``, ``locus``, ``isotype`` or ``score``.
 
-        A chain alone does not tell its isotype.
+        Named as those of the training chains are: of a pair the locus and isotype are those of
+        its light and its heavy chain. A chain alone does not tell its isotype.
         """
-        if colour == "locus":
-            return [":".join(str(chain.locus) for chain in record.chains) for record in records]
         if colour == "score":
-            return [perplexity_band(row["perplexity"]) for row in self.model.score(records)]
-        if colour == "isotype":
-            return [""] * len(records)
-        found = nearest_germline([record.chains[0].sequence_aa for record in records])
-        return [one.v_gene.partition("-")[0].partition("*")[0] if one else "" for one in found]
+            found = self._describe([_written(record) for record in records], tell)
+            return [perplexity_band(one.perplexity) for one in found]
+        if colour != "v_family":
+            return [record_tag(record, colour) for record in records]
+        genes = nearest_germline(
+            [record.chains[0].sequence_aa for record in records], species=self._species
+        )
+        return [
+            record_tag(replace(record.chains[0], v_call=gene.v_gene), colour) if gene else ""
+            for record, gene in zip(records, genes)
+        ]
 
     # Parts of the above
 
@@ -259,17 +267,25 @@ class Studio:
     ) -> Answer:
         answer = Answer(designs, [], base, (), start)
         tell(answer)
-        described = self._describe([design.sequence_aa for design in designs.kept])
+        described = self._describe([design.sequence_aa for design in designs.kept], tell)
         return replace(answer, described=described)
 
-    def _describe(self, sequences: Sequence[str]) -> list[Described]:
-        species = self.model.tags.values.get("species", ("human",))
-        return describe(
-            self.model,
-            sequences,
-            species=[name for name in species if name in SPECIES] or ("human",),
-            rows=ROWS,
-        )
+    def _describe(
+        self, sequences: Sequence[str], tell: Tell, *, likelihood: bool = True
+    ) -> list[Described]:
+        found: list[Described] = []
+        for sequence in sequences:  # one by one, so that it can be stopped
+            tell(None)
+            found += describe(
+                self.model, [sequence], species=self._species, likelihood=likelihood, rows=ROWS
+            )
+        return found
+
+    @property
+    def _species(self) -> Sequence[str]:
+        """Whose germline genes chains are compared with."""
+        learnt = self.model.tags.values.get("species", ())
+        return [name for name in learnt if name in SPECIES] or ("human",)
 
 
 def open_places(antibody: Antibody, free: str) -> list[bool]:
@@ -280,7 +296,9 @@ def open_places(antibody: Antibody, free: str) -> list[bool]:
     """
     parts = free.split(":")
     if len(parts) > len(antibody.chains):
-        raise SettingError(f"{free[:80]!r} speaks of {len(parts)} chains; there is one")
+        raise SettingError(
+            f"{free[:80]!r} speaks of {len(parts)} chains; there are {len(antibody.chains)}"
+        )
     parts += [""] * (len(antibody.chains) - len(parts))
     return [
         bool(place)
@@ -310,8 +328,19 @@ def in_words(antibody: Antibody, places: Sequence[bool]) -> str:
     return ":".join(parts)
 
 
-def perplexity_band(perplexity: float) -> str:
+def _refused(reject: Reject) -> str:
+    detail = f", {reject.detail}" if reject.detail else ""
+    return f"{reject.sequence_id}: {reject.reason}{detail}"
+
+
+def _written(antibody: Antibody) -> str:
+    return CHAIN_BREAK.join(chain.sequence_aa for chain in antibody.chains)
+
+
+def perplexity_band(perplexity: float | None) -> str:
     """A name for a range of perplexities."""
+    if perplexity is None:
+        return ""
     for edge, below in zip(BANDS, ("", *BANDS)):
         if perplexity < edge:
             return f"perplexity {below} to {edge}" if below else f"perplexity below {edge}"
@@ -319,6 +348,14 @@ def perplexity_band(perplexity: float) -> str:
 
 
 def row(design: Design, described: Described | None) -> dict[str, Any]:
-    """All that is said of a design, as columns."""
+    """All that is said of a design, as columns.
+
+    The likelihood is that of `ROWS` rows: its columns are not called as those of `hfbio score`.
+    """
     found: Mapping[str, Any] = described.row() if described else {}
-    return {**design.row(), **found}
+    return {
+        **design.row(),
+        **{
+            re.sub("^(perplexity|nats_per_residue)", r"\1_estimate", n): v for n, v in found.items()
+        },
+    }
