@@ -54,7 +54,7 @@ def main() -> None:
     print(f"hfbio: the page of {studio.name} is at {blocks.local_url}; Ctrl-C ends it", flush=True)
     blocks.block_thread()
     sys.stdout.flush()
-    os._exit(0)  # Python would take 20 s to free the list of 9-mers
+    os._exit(0)  # Python would take 20 s to take torch and the list of 9-mers apart
 
 
 def _shown(name: str) -> str:

@@ -15,8 +15,9 @@ import time
 import tomllib
 import urllib.request
 from contextlib import contextmanager
-from importlib.metadata import distribution, requires
+from importlib.metadata import PackageNotFoundError, distribution, requires
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import yaml
@@ -173,7 +174,7 @@ def test_launch_says_what_is_missing(monkeypatch):
         port = other.getsockname()[1]
         with pytest.raises(SettingError, match=f"port {port} .* in use.*another one, such as --po"):
             launch_space("sapiens-vh", port=port)
-    monkeypatch.setattr("hfbio.space_repo.launch.find_spec", lambda name: None)
+    monkeypatch.setattr("hfbio.space_repo.launch.version", Mock(side_effect=PackageNotFoundError))
     with pytest.raises(MissingExtra, match=r"hfbio\[space\]"):
         launch_space("sapiens-vh")
 

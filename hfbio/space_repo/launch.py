@@ -6,7 +6,7 @@ import os
 import socket
 import subprocess
 import sys
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from hfbio.errors import MissingExtra, SettingError
@@ -32,8 +32,10 @@ def launch_space(model: str, *, revision: str | None = None, port: int = 7860) -
         MissingExtra: gradio is not installed.
         SettingError: a port that there is not, or that another program has.
     """
-    if find_spec("gradio") is None:
-        raise MissingExtra("space")
+    try:
+        version("gradio")  # an uninstall may leave folders behind that could still be imported
+    except PackageNotFoundError:
+        raise MissingExtra("space") from None
     _require_free(port)
     environment = {
         **os.environ,
