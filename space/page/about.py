@@ -21,7 +21,7 @@ LIMITS_OF_IT = (
 
 def build(studio: Studio, revision: str, metrics: Mapping[str, Any]) -> None:
     """The tab; it has nothing to press."""
-    told = show.facts(groups(studio, revision)) + f"<h3>limits</h3><p>{LIMITS_OF_IT}</p>"
+    told = show.facts(groups(studio, revision)) + f"<h3>Limits</h3><p>{LIMITS_OF_IT}</p>"
     gr.HTML(told + measured(metrics), elem_classes="about")
 
 
@@ -78,10 +78,14 @@ def measured(metrics: Mapping[str, Any]) -> str:
         share = f"{masked:.0%}" if isinstance(masked, float) else ""
         gain = one.get("difference")
         ends = [gain.get(end) for end in ("low", "high")] if isinstance(gain, Mapping) else []
-        interval = " to ".join(f"{end:+.3f}" for end in ends if isinstance(end, float))
+        interval = " to ".join(show.signed(f"{end:+.3f}") for end in ends if isinstance(end, float))
         rows.append((share, str(one.get("region", ""))[:20], *nats, interval))
-    header = ("masked", "region", "base, nats", "tuned, nats", "difference, 95 %")
-    return show.table(header, rows[:60], "nats a residue on held-out chains") if rows else ""
+    header = ("masked", "region", "base, nats", "tuned, nats", "difference, 95% interval")
+    return (
+        show.table(header, rows[:60], "Nats a residue on held-out chains: less is better")
+        if rows
+        else ""
+    )
 
 
 def _nats(told: object) -> str:

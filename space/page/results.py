@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -17,7 +17,7 @@ from hfbio.score.panel import Design
 from page import show
 from page.studio import Answer, Step, Studio, row
 
-FORMATS = {"FASTA": "designs.fasta", "CSV": "designs.csv", "AIRR": "designs.tsv"}
+FORMATS = {"FASTA": "designs.fasta", "CSV": "designs.csv", "AIRR TSV": "designs.tsv"}
 # Column of the table -> name in the row, and what it is.
 COLUMNS = {
     "design": "sequence_id",
@@ -26,6 +26,7 @@ COLUMNS = {
     "V gene": "v_call",
     "V identity": "v_identity",
     "nearest training chain": "training_identity",
+    "training copy": "training_copy",
     "perplexity": "perplexity",
     "OASis": "oasis_identity",
     "liabilities": "n_liabilities",
@@ -35,6 +36,7 @@ COLUMNS = {
 }
 NUMBERS = {"V identity", "nearest training chain", "perplexity", "OASis", "pI", "charge"}
 ENDS = ("", "_heavy", "_light")
+ABSENT = gr.update(visible=False)
 
 
 @dataclass(frozen=True)
@@ -54,31 +56,48 @@ class Results:
         return [self.said, self.chains, self.table, *self.files, self.link, self.fresh]
 
 
-def results() -> Results:
-    """An empty place for an answer."""
-    said = gr.HTML()
+def results(hint: str) -> Results:
+    """An empty place for an answer.
+
+    Args:
+        hint: how to get one.
+    """
+    said = gr.HTML(show.status(hint), js_on_load=show.LIVE)
+    files = downloads(FORMATS)
+    link = gr.HTML()
     chains = gr.HTML(elem_classes="chains")
-    with gr.Row(elem_classes="downloads"):
-        files = tuple(
-            gr.DownloadButton(name, interactive=False, size="sm", min_width=80) for name in FORMATS
-        )
     table = gr.Dataframe(
         headers=list(COLUMNS),
         datatype=["number" if name in NUMBERS else "str" for name in COLUMNS],
-        label="designs: click a heading to sort, the funnel to filter",
+        label="Click a heading to sort",
         interactive=False,
         show_search="filter",
         max_height=420,
         visible=False,
     )
-    link = gr.HTML()
     return Results(said, chains, table, files, link, gr.State([]))
 
 
 def fault(error: object) -> tuple[Any, ...]:
     """What is shown instead of an answer."""
-    blank = [gr.update(interactive=False)] * len(FORMATS)
-    return show.message(error), "", gr.update(visible=False), *blank, "", []
+    return show.message(error), "", gr.update(visible=False), *[ABSENT] * len(FORMATS), "", []
+
+
+def downloads(formats: Iterable[str]) -> tuple[gr.DownloadButton, ...]:
+    """A button for each format, hidden until there is a file."""
+    with gr.Row(elem_classes="downloads"):
+        return tuple(
+            gr.DownloadButton(f"Download {name}", visible=False, size="sm", min_width=80)
+            for name in formats
+        )
+
+
+def stops(button: gr.Button, event: Any, said: gr.HTML) -> None:
+    """Make a button end the work of an event, and say so."""
+    button.click(
+        lambda: show.status("Stopped."), None, said, cancels=[event], queue=False,
+        show_progress="hidden", api_visibility="private",
+    )  # fmt: skip
 
 
 def answered(
@@ -92,13 +111,13 @@ def answered(
         query: of the address that leads to the same settings.
     """
     skip = gr.skip()
-    blank = [gr.update(interactive=False)] * len(FORMATS)
+    blank = [ABSENT] * len(FORMATS)
     folder = Path(mkdtemp(prefix="hfbio-designs-"))
     try:
-        yield show.status("waiting for the model"), "", gr.update(visible=False), *blank, "", skip
+        yield show.status(show.WAITING), "", gr.update(visible=False), *blank, "", skip
         for step in steps():
             if isinstance(step, Step):
-                said = f"designing: {step.kept} of {step.num} finished"
+                said = f"Designing: {step.kept} of {step.num} finished"
                 kept = [skip] * len(FORMATS)
                 yield show.growing(step.chains, said), "", skip, *kept, skip, skip
             elif isinstance(step, Answer):
@@ -115,11 +134,11 @@ def view(studio: Studio, answer: Answer, folder: Path, query: str) -> tuple[Any,
     details = answer.described or [None] * len(designs.kept)
     rows = [row(design, one) for design, one in zip(designs.kept, details)]
     report = designs.report
-    said = f"{report.kept} designs, from {report.drawn} draws of which {report.valid} were valid"
+    said = f"{report.kept} designs. {report.valid} of {report.drawn} draws were valid chains"
     if report.kept < report.asked:
-        said = f"only {report.kept} of {report.asked} designs: {shortfall(designs)}"
+        said = f"Only {report.kept} of {report.asked} designs: {shortfall(designs)}"
     if not answer.described and rows:
-        said += "; working out germline, humanness and likelihood"
+        said += "; working out germline, humanness and perplexity, then the files"
     shown = "".join(card(d, r, answer) for d, r in zip(designs.kept, rows))
     html = f'<ol class="designs">{shown}</ol>'
     if answer.base is not None:
@@ -127,20 +146,20 @@ def view(studio: Studio, answer: Answer, folder: Path, query: str) -> tuple[Any,
         counts = answer.base.report
         html = (
             f'<div class="beside"><section><h3>{show.escape(studio.name)}</h3>{html}</section>'
-            f"<section><h3>its base, same seed: {counts.valid} of {counts.drawn} valid</h3>"
+            f"<section><h3>Its base, same seed: {counts.valid} of {counts.drawn} valid</h3>"
             f'<ol class="designs">{beside}</ol></section></div>'
         )
     files: list[Any] = []
     for name in FORMATS.values():
         if rows and answer.described:
             write_rows(rows, folder / name, header=["locus", "v_call", "perplexity"])
-            files.append(gr.update(value=str(folder / name), interactive=True))
+            files.append(gr.update(value=str(folder / name), visible=True))
         else:
-            files.append(gr.update(interactive=False))
+            files.append(ABSENT)
     cells = [[cell(r, name, column) for column, name in COLUMNS.items()] for r in rows]
     table = gr.update(value={"headers": list(COLUMNS), "data": cells}, visible=bool(rows))
     sequences = [design.sequence_aa for design in designs.kept]
-    return show.status(said), html, table, *files, show.permalink(query), sequences
+    return show.status(f"{said}."), html, table, *files, show.permalink(query), sequences
 
 
 def shortfall(designs: Any) -> str:
@@ -165,6 +184,8 @@ def cell(values: dict[str, Any], name: str, column: str) -> Any:
 
 
 def _rounded(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return round(value, 3) if isinstance(value, float) else value
 
 
@@ -201,13 +222,24 @@ def _facts(values: dict[str, Any], end: str) -> list[tuple[str, object]]:
         value = of(name)
         return format(value, form) if isinstance(value, float) else ""
 
-    near = share("training_identity")
     return [
         ("germline", f"{of('v_call')} ({share('v_identity')})" if of("v_call") else ""),
-        ("nearest training chain", f"about {near}" if near else ""),
+        ("nearest training chain", _near(of("training_identity"), of("training_copy"))),
         ("perplexity", number("perplexity", ".2f")),
         ("OASis humanness", share("oasis_identity")),
         ("pI", number("isoelectric_point", ".1f")),
-        ("charge at pH 7.4", number("charge", "+.1f")),
-        ("liabilities", str(of("liabilities") or "").replace(";", ", ")),
+        ("charge at pH 7.4", show.signed(number("charge", "+.1f"))),
+        (
+            show.LIABILITIES,
+            show.liabilities(of("liabilities")) if "liabilities" + end in values else "",
+        ),
     ]
+
+
+def _near(identity: Any, copy: Any) -> str:
+    """How near the training set a chain is: an estimate, and never 100 % unless it is a copy."""
+    if copy is True:
+        return "the same: a copy of a training chain"
+    if not isinstance(identity, float):
+        return ""
+    return f"about {identity:.0%}" if identity < 0.995 else "more than 99%, no copy"
