@@ -18,7 +18,6 @@ from page import ask, paste, show
 from page.results import ABSENT, downloads
 from page.studio import Scored, Studio
 
-
 HOW = {  # kinds of likelihood, in words
     "masked": "Each residue was hidden in turn.",
     "next-residue": "Each residue follows from those before it.",
