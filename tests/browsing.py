@@ -138,10 +138,14 @@ class Visitor:
 
     def until(self, met: Callable[[], Any], seconds: float = SECONDS) -> Any:
         """Wait until something is there, and give it."""
-        from selenium.common.exceptions import StaleElementReferenceException
+        from selenium.common import exceptions
         from selenium.webdriver.support.ui import WebDriverWait
 
-        ignored = [StaleElementReferenceException]  # it was drawn anew in between
+        ignored = [  # it was drawn anew, or moved, in between
+            exceptions.StaleElementReferenceException,
+            exceptions.ElementClickInterceptedException,
+            exceptions.ElementNotInteractableException,
+        ]
         wait = WebDriverWait(self.driver, seconds, 0.05, ignored_exceptions=ignored)
         return wait.until(lambda _: met())
 
@@ -161,25 +165,31 @@ class Visitor:
 
     def tab(self, name: str) -> None:
         """Go to a tab, through the menu of those that do not fit where there is one."""
-        self.until(lambda: self._pressed('button[role="tab"]', name) or self._unfolded(name))
+        self.until(lambda: self.pressed('button[role="tab"]', name) or self._unfolded(name))
         self.until(lambda: self.visible('[role="tabpanel"]'))
 
     def press(self, name: str) -> None:
         """Press a button by what it says."""
-        self.until(lambda: self._pressed('[role="tabpanel"] button, [role="tabpanel"] a', name))
+        self.until(lambda: self.pressed('[role="tabpanel"] button, [role="tabpanel"] a', name))
 
-    def _pressed(self, css: str, name: str) -> bool:
-        for button in self.visible(css):
-            if button.text.strip().split("\n")[0] == name and button.is_enabled():
-                self.run("arguments[0].scrollIntoView({block: 'center'})", button)
-                button.click()
-                return True
-        return False
+    def pressed(self, css: str, name: str) -> bool:
+        """Press what has a name, if it is there yet."""
+        button = self.run(
+            """const found = [...document.querySelectorAll(arguments[0])].find(e =>
+              e.innerText.trim().split('\\n')[0] === arguments[1] && !e.disabled &&
+              e.checkVisibility() && e.getClientRects().length && !e.closest('[aria-hidden=true]'));
+            found?.scrollIntoView({block: 'center'}); return found;""",
+            css,
+            name,
+        )
+        if button:
+            button.click()
+        return bool(button)
 
     def _unfolded(self, name: str) -> bool:
         for menu in self.visible(".overflow-menu > button"):
             menu.click()
-        return self._pressed(".overflow-dropdown button", name)
+        return self.pressed(".overflow-dropdown button", name)
 
     def field(self, label: str) -> Any:
         """The field with a label; of a slider the box with its number."""
@@ -195,7 +205,9 @@ class Visitor:
 
         field = self.field(label)
         self.run("arguments[0].scrollIntoView({block: 'center'})", field)
-        if field.tag_name == "textarea":  # as a paste does it: at once
+        if (
+            field.get_attribute("rows") != "1" and field.tag_name == "textarea"
+        ):  # as a paste: at once
             self.run(
                 "const e = arguments[0], set = Object.getOwnPropertyDescriptor("
                 "HTMLTextAreaElement.prototype, 'value').set; e.focus(); set.call(e, arguments[1]);"
@@ -228,6 +240,8 @@ class Visitor:
 
     def requested(self) -> list[str]:
         """Addresses that were asked for since this was last asked."""
-        events = (json.loads(row["message"])["message"] for row in self.driver.get_log("performance"))
+        events = (
+            json.loads(row["message"])["message"] for row in self.driver.get_log("performance")
+        )
         sent = [e["params"] for e in events if e["method"] == "Network.requestWillBeSent"]
         return [params["request"]["url"] for params in sent]

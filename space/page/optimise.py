@@ -111,7 +111,10 @@ def _view(improvement: Improvement, folder: Path, query: str) -> tuple[Any, ...]
             files.append(gr.update(value=str(folder / name), visible=True))
         else:
             files.append(ABSENT)
-    said = f"{report.kept} variants, best first, of {report.found} chains searched."
+    said = (
+        f"{report.kept} variants, best first, of {report.found} chains searched. "
+        "Edits count residues of the lead from 1."
+    )
     if report.kept < report.asked:
         said = f"Only {report.kept} of {report.asked} variants: {report.found} chains were found."
     return show.status(said), *files, cards(improvement), show.permalink(query)

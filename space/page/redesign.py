@@ -84,6 +84,7 @@ def build(
 
     quiet: dict[str, Any] = {
         "api_visibility": "private", "show_progress": "hidden", "queue": False,
+        "trigger_mode": "always_last",
     }  # fmt: skip
     fields["free"].input(written, [box.text, box.chain, fields["free"]], editor, **quiet)
     editor.select(pressed, [box.text, box.chain], [fields["free"], editor], **quiet)

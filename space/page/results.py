@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,8 @@ COLUMNS = {
 NUMBERS = {"V identity", "nearest training chain", "perplexity", "OASis", "pI", "charge"}
 ENDS = ("", "_heavy", "_light")
 ABSENT = gr.update(visible=False)
+GROWING = 16  # of the designs that are being made are shown, the last ones
+PAUSE = 0.2  # seconds between two states of designs that are being made: a browser must keep up
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def results(hint: str) -> Results:
     table = gr.Dataframe(
         headers=list(COLUMNS),
         datatype=["number" if name in NUMBERS else "str" for name in COLUMNS],
-        label="Click a heading to sort",
+        label="⋮ sorts and filters",
         interactive=False,
         show_search="filter",
         max_height=420,
@@ -94,9 +97,10 @@ def downloads(formats: Iterable[str]) -> tuple[gr.DownloadButton, ...]:
 
 def stops(button: gr.Button, event: Any, said: gr.HTML) -> None:
     """Make a button end the work of an event, and say so."""
-    button.click(
-        lambda: show.status("Stopped."), None, said, cancels=[event], queue=False,
-        show_progress="hidden", api_visibility="private",
+    stopped = button.click(None, cancels=[event], queue=False, api_visibility="private")
+    stopped.then(
+        lambda: show.status("Stopped."), None, said, queue=False, show_progress="hidden",
+        api_visibility="private",
     )  # fmt: skip
 
 
@@ -115,11 +119,16 @@ def answered(
     folder = Path(mkdtemp(prefix="hfbio-designs-"))
     try:
         yield show.status(show.WAITING), "", gr.update(visible=False), *blank, "", skip
+        told = 0.0
         for step in steps():
             if isinstance(step, Step):
+                if time.monotonic() < told + PAUSE:
+                    continue
+                told = time.monotonic()
                 said = f"Designing: {step.kept} of {step.num} finished"
                 kept = [skip] * len(FORMATS)
-                yield show.growing(step.chains, said), "", skip, *kept, skip, skip
+                grown = show.growing(step.chains[-GROWING:])
+                yield show.status(said), grown, skip, *kept, skip, skip
             elif isinstance(step, Answer):
                 yield view(studio, step, folder, query)
     except HfbioError as error:

@@ -70,10 +70,10 @@ def _letters(part: str, start: int, marked: set[int]) -> str:
     return "".join(shown)
 
 
-def growing(chains: Sequence[str], said: str) -> str:
-    """Chains that are being made."""
+def growing(chains: Sequence[str]) -> str:
+    """Chains that are being made; the line above them tells those who do not see it."""
     rows = "".join(f"<li>{chain(sequence, ())}</li>" for sequence in chains)
-    return f'{status(said)}<ol class="designs making" aria-hidden="true">{rows}</ol>'
+    return f'<ol class="designs making" aria-hidden="true">{rows}</ol>'
 
 
 def details(pairs: Iterable[tuple[str, object]]) -> str:
