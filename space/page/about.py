@@ -23,7 +23,7 @@ LIMITS_OF_IT = (
 
 def build(studio: Studio, revision: str, metrics: Mapping[str, Any]) -> None:
     """The tab; it has nothing to press."""
-    told = show.facts(groups(studio, revision)) + f"<h3>limits</h3><p>{LIMITS_OF_IT}</p>"
+    told = show.facts(groups(studio, revision)) + f"<h3>Limits</h3><p>{LIMITS_OF_IT}</p>"
     gr.HTML(told + measured(metrics), elem_classes="about")
 
 
@@ -72,17 +72,17 @@ def measured(metrics: Mapping[str, Any]) -> str:
     if not rows:
         return ""
     names = [name for name in _CONTENDERS if any(row[name] is not None for row in rows)]
-    header = ("masked", "region", *(f"{name}, nats" for name in names), "tuned - base, 95 %")
+    header = ("masked", "region", *(f"{name}, nats" for name in names), "difference, 95% interval")
     cells = [
         (
             "" if row["masked"] in (None, 1.0) else f"{row['masked']:.0%}",
             row["region"],
             *("" if row[name] is None else f"{row[name]:.3f}" for name in names),
-            " to ".join(f"{end:+.3f}" for end in row["interval"]),
+            " to ".join(show.signed(f"{end:+.3f}") for end in row["interval"]),
         )
         for row in rows
     ]
-    return show.table(header, cells, "nats a residue on held-out chains")
+    return show.table(header, cells, "Nats a residue on held-out chains: less is better")
 
 
 def measured_rows(metrics: Mapping[str, Any]) -> list[dict[str, Any]]:

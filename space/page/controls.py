@@ -22,13 +22,13 @@ MOTIFS = {
 
 def number() -> gr.Slider:
     """How many designs."""
-    return gr.Slider(1, LIMITS.designs, value=8, step=1, label="number of designs")
+    return gr.Slider(1, LIMITS.designs, value=8, step=1, label="Number of designs")
 
 
 def seed() -> gr.Number:
     """The seed."""
     return gr.Number(
-        0, label="seed", info="the same seed gives the same designs", precision=0, minimum=0,
+        0, label="Seed", info="The same seed gives the same designs", precision=0, minimum=0,
         maximum=LIMITS.seed,
     )  # fmt: skip
 
@@ -40,20 +40,20 @@ def drawing(studio: Studio, *, from_chain: bool = False) -> dict[str, Any]:
     known = list(samplers(model, from_chain=from_chain))
     widgets: dict[str, Any] = {
         "temperature": gr.Slider(
-            0, LIMITS.temperature, value=own.temperature, step=0.05, label="temperature",
-            info="low: likely residues; high: more variety, more that is not valid",
+            0, LIMITS.temperature, value=own.temperature, step=0.05, label="Temperature",
+            info="Low: likely residues; high: more variety, more that is not valid",
         ),
-        "sampler": gr.Dropdown(known, value=known[0], label="sampler"),
+        "sampler": gr.Dropdown(known, value=known[0], label="Sampler"),
     }  # fmt: skip
     if not model.base.family.causal:
         widgets["steps"] = gr.Slider(
             1, LIMITS.steps, value=min(getattr(own, "steps", 32), LIMITS.steps), step=1,
-            label="steps", info="passes from nothing to a chain; more are slower and finer",
+            label="Steps", info="Passes from nothing to a chain; more are slower and finer",
         )  # fmt: skip
     if any(len(values) > 1 for values in model.tags.values.values()):
         widgets["guidance"] = gr.Slider(
-            0, LIMITS.guidance, value=1, step=0.1, label="guidance", visible=not from_chain,
-            info="above 1, what was asked for weighs more",
+            0, LIMITS.guidance, value=1, step=0.1, label="Guidance", visible=not from_chain,
+            info="Above 1, what was asked for weighs more",
         )  # fmt: skip
     return widgets
 
@@ -63,7 +63,7 @@ def forbidden() -> gr.Dropdown:
     return gr.Dropdown(
         [(words, name) for name, words in MOTIFS.items()],
         value=[], multiselect=True, allow_custom_value=True, max_choices=LIMITS.motifs,
-        label="forbidden motifs", info="choose, or type one such as N[^P][ST] or M",
+        label="Forbidden motifs", info="Choose, or type one such as N[^P][ST] or M",
     )  # fmt: skip
 
 

@@ -9,12 +9,19 @@ import gradio as gr
 
 from hfbio.errors import HfbioError
 from page import ask, controls
-from page.results import Results, answered, fault, results
+from page.results import Results, answered, fault, results, stops
 from page.studio import Studio
 
 TAG = "tags."
 ORDER = ("locus", "species", "isotype", "v_family")
-LABELS = {"locus": "chain", "v_family": "V family"}
+LABELS = {"locus": "Chain", "v_family": "V family"}
+# What the tags' values are called at the bench.
+WORDS = {
+    "IGH": "heavy (IGH)",
+    "IGK": "light, kappa (IGK)",
+    "IGL": "light, lambda (IGL)",
+    **{f"IGH{letter}": f"Ig{letter} (IGH{letter})" for letter in "ADEGM"},
+}
 
 
 def build(
@@ -27,32 +34,32 @@ def build(
         with gr.Column(scale=1, min_width=280):
             values = model.tags.values
             for name in sorted(values, key=lambda n: ORDER.index(n) if n in ORDER else len(ORDER)):
-                choices = list(values[name])
+                choices = [(WORDS.get(value, value), value) for value in values[name]]
                 fields[TAG + name] = gr.Dropdown(
-                    choices if len(choices) == 1 else [ask.ANY, *choices],
-                    label=LABELS.get(name, name),
+                    choices if len(choices) == 1 else [(ask.ANY, ask.ANY), *choices],
+                    label=LABELS.get(name, name.capitalize()),
                 )
             fields["num"] = controls.number()
             fields["seed"] = controls.seed()
-            with gr.Accordion("how they are drawn", open=False):
+            with gr.Accordion("More settings", open=False):
                 fields |= controls.drawing(studio)
                 fields["length"] = gr.Number(
                     0 if model.manifest else min(120, model.base.max_residues),
-                    label="length",
-                    info="residues; 0: as in training" if model.manifest else "residues",
+                    label="Length",
+                    info="Residues; 0: as in training" if model.manifest else "Residues",
                     precision=0,
                     minimum=0 if model.manifest else 1,
                     maximum=model.base.max_residues,
                 )
                 if studio.base is not None:
                     fields["compare"] = gr.Checkbox(
-                        False, label="the base beside it", info="same seed, no tags"
+                        False, label="Show the base model beside it", info="Same seed, no tags"
                     )
             with gr.Row():
                 button = gr.Button("Generate", variant="primary", elem_id="generate")
                 stop = gr.Button("Stop", variant="secondary", min_width=80)
         with gr.Column(scale=3, min_width=300):
-            place = results()
+            place = results("Press Generate. Designs fill in here, and can be downloaded.", studio)
 
     def run(*values: Any) -> Iterator[tuple[Any, ...]]:
         sent = controls.named(fields, values)
@@ -72,6 +79,7 @@ def build(
         preprocess=False,
         concurrency_id="model",
         concurrency_limit=1,
+        show_progress_on=place.said,
     )
-    stop.click(None, cancels=[event], api_visibility="private")
+    stops(stop, event, place.said)
     return fields, place

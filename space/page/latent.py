@@ -62,14 +62,17 @@ def build(
     )
     with gr.Row():
         with gr.Column(scale=1, min_width=280):
-            box = paste.box(studio, "chains to place on the map", "optional")
+            box = paste.box(
+                studio, "Chains to place on the map", "Optional; your last designs are placed too"
+            )
             fields: dict[str, Any] = {
                 "sequence": box.text,
-                "colour": gr.Radio(list(COLOURS.items()), value="v_family", label="coloured by"),
+                "colour": gr.Radio(list(COLOURS.items()), value="v_family", label="Coloured by"),
             }
             button = gr.Button("Draw the map", variant="primary", elem_id="draw", interactive=there)
         with gr.Column(scale=3, min_width=300):
-            said = gr.HTML()
+            hint = "Press Draw the map: training chains, yours and your designs in one picture."
+            said = gr.HTML(show.status(hint if there else ""), js_on_load=show.LIVE)
             drawn = gr.HTML()
     box.on_change(studio, lambda antibody: (), {"inputs": [], "outputs": []})
 
@@ -77,10 +80,10 @@ def build(
         sent = {"sequence": text, "colour": colour, "designs": [d for ds in designs for d in ds]}
         try:
             wanted = asked(sent)
-            yield show.status("waiting for the model"), ""
+            yield show.status(show.WAITING), ""
             for step in compute(wanted):
                 if isinstance(step, Placed):
-                    yield show.status(""), view(step)
+                    yield show.status("Point at a mark to see what it is."), view(step)
         except HfbioError as error:
             yield show.message(error), ""
 
@@ -92,6 +95,7 @@ def build(
         preprocess=False,
         concurrency_id="model",
         concurrency_limit=1,
+        show_progress_on=said,
     )
     return fields
 
@@ -99,8 +103,8 @@ def build(
 def view(placed: Placed) -> str:
     """The map as a picture."""
     one, two = placed.explained
-    axes = f"first direction ({one:.0%} of variance)", f"second ({two:.0%})"
-    return scatter(placed.points, axes, "map of training chains, pasted chains and designs")
+    axes = f"{one:.0%} of the variance", f"{two:.0%} of the variance"
+    return scatter(placed.points, axes, "Map of training chains, pasted chains and designs")
 
 
 def place(studio: Studio, wanted: Placing, tell: Callable[[Any], None]) -> Placed:

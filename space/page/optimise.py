@@ -14,57 +14,62 @@ from hfbio.errors import HfbioError
 from hfbio.report.designs import write_rows
 from hfbio.score.targets import TARGETS
 from page import ask, controls, paste, show
-from page.results import lacking
+from page.results import ABSENT, downloads, lacking, stops
 from page.studio import Improvement, Step, Studio
 
 FORMATS = {"FASTA": "variants.fasta", "CSV": "variants.csv"}
 WEIGHT = "weights."
 MOST_WEIGHT = 50
+# What a weight says of its target; the model's own liking for each edit counts without one.
+WEIGHTS = {
+    "humanness": "What 1% more human 9-mers are worth, in nats",
+    "charge": "What one charge nearer to the wanted one is worth, in nats",
+}
 
 
 def build(studio: Studio, compute: Callable[[Any], Iterator[Any]]) -> dict[str, Any]:
     """The tab's widgets by the names of its link."""
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
-            box = paste.box(studio, "a lead to improve")
+            box = paste.box(studio, "Lead to improve")
             fields: dict[str, Any] = {"sequence": box.text, "chain": box.chain}
-            gr.Markdown(
-                "Naturalness, what the model thinks of each edit in nats, always counts. A weight "
-                "is what one unit of a target is worth in nats."
+            fields["freeze"] = gr.Textbox(
+                "cdr3", label="What stays", info="Regions or residues, such as cdrs or cdr3,1-5"
             )
-            for name, target in TARGETS.items():
+            fields["edits"] = gr.Slider(
+                1, ask.LIMITS.edits, value=5, step=1, label="Number of edits"
+            )
+            for name in TARGETS:
                 fields[WEIGHT + name] = gr.Slider(
                     0,
                     MOST_WEIGHT,
                     value=0,
                     step=0.5,
-                    label=f"weight of {name}",
-                    info=f"nats for one of {target.unit}",
+                    label=f"Weight of {name}",
+                    info=WEIGHTS.get(name, ""),
                 )
-            fields["charge"] = gr.Number(0, label="wanted charge", minimum=-30, maximum=30)
-            fields["edits"] = gr.Slider(1, ask.LIMITS.edits, value=5, step=1, label="edits")
-            fields["freeze"] = gr.Textbox(
-                "cdr3", label="what stays", info="regions or residues: cdrs, cdr3,1-5"
+            fields["charge"] = gr.Number(
+                0, label="Wanted charge", info="At pH 7.4", minimum=-30, maximum=30
             )
-            fields["forbid"] = controls.forbidden()
-            fields["num"] = gr.Slider(
-                1, ask.LIMITS.beam, value=8, step=1, label="number of variants"
-            )
-            fields["seed"] = controls.seed()
+            with gr.Accordion("More settings", open=False):
+                fields["forbid"] = controls.forbidden()
+                fields["num"] = gr.Slider(
+                    1, ask.LIMITS.beam, value=8, step=1, label="Number of variants"
+                )
+                fields["seed"] = controls.seed()
             with gr.Row():
                 button = gr.Button("Optimise", variant="primary", elem_id="optimise")
                 stop = gr.Button("Stop", variant="secondary", min_width=80)
         with gr.Column(scale=3, min_width=300):
-            said = gr.HTML()
-            with gr.Row(elem_classes="downloads"):
-                files = [
-                    gr.DownloadButton(name, interactive=False, size="sm", min_width=80)
-                    for name in FORMATS
-                ]
-            found = gr.HTML(elem_classes="chains")
+            hint = (
+                "Paste a lead or take an example, press Optimise. It gets likelier, edit by edit."
+            )
+            said = gr.HTML(show.status(hint), js_on_load=show.LIVE)
+            files = downloads(FORMATS)
             link = gr.HTML()
+            found = gr.HTML(elem_classes="chains")
     box.on_change(studio, lambda antibody: (), {"inputs": [], "outputs": []})
-    off = [gr.update(interactive=False)] * len(FORMATS)
+    off = [ABSENT] * len(FORMATS)
 
     def run(*values: Any) -> Iterator[tuple[Any, ...]]:
         sent = controls.named(fields, values)
@@ -72,10 +77,10 @@ def build(studio: Studio, compute: Callable[[Any], Iterator[Any]]) -> dict[str, 
         folder = Path(mkdtemp(prefix="hfbio-variants-"))
         try:
             wanted = ask.optimisation({**sent, "weights": weights})
-            yield show.status("waiting for the model"), *off, "", ""
+            yield show.status(show.WAITING), *off, "", ""
             for step in compute(wanted):
                 if isinstance(step, Step):
-                    yield show.status(f"round {step.kept} of {step.num}"), *off, "", ""
+                    yield show.status(f"Round {step.kept} of {step.num}"), *off, "", ""
                 elif isinstance(step, Improvement):
                     yield _view(step, folder, ask.link("optimise", sent))
         except HfbioError as error:
@@ -91,8 +96,9 @@ def build(studio: Studio, compute: Callable[[Any], Iterator[Any]]) -> dict[str, 
         preprocess=False,
         concurrency_id="model",
         concurrency_limit=1,
+        show_progress_on=said,
     )
-    stop.click(None, cancels=[event], api_visibility="private")
+    stops(stop, event, said)
     return fields
 
 
@@ -103,10 +109,15 @@ def _view(improvement: Improvement, folder: Path, query: str) -> tuple[Any, ...]
     for name in FORMATS.values():
         if rows:
             write_rows(rows, folder / name, header=["edits", "total"])
-            files.append(gr.update(value=str(folder / name), interactive=True))
+            files.append(gr.update(value=str(folder / name), visible=True))
         else:
-            files.append(gr.update(interactive=False))
-    said = f"{report.kept} variants of {report.asked} asked, {report.found} chains searched"
+            files.append(ABSENT)
+    said = (
+        f"{report.kept} variants, best first, of {report.found} chains searched. "
+        "Edits count residues of the lead from 1."
+    )
+    if report.kept < report.asked:
+        said = f"Only {report.kept} of {report.asked} variants: {report.found} chains were found."
     said += lacking(improvement.described)
     return show.status(said), *files, cards(improvement), show.permalink(query)
 
@@ -114,7 +125,12 @@ def _view(improvement: Improvement, folder: Path, query: str) -> tuple[Any, ...]
 def rows_of(improvement: Improvement) -> list[dict[str, Any]]:
     """One row a variant, best first."""
     described = improvement.described[1:]
-    return [{**one.row(), **told.row()} for one, told in zip(improvement.found.kept, described)]
+    # What the search knows of a variant, its exact likelihood above all, is not to be overwritten.
+    rows = []
+    for one, told in zip(improvement.found.kept, described, strict=True):
+        known = {name: value for name, value in told.row().items() if name != "perplexity"}
+        rows.append({**known, **one.row()})
+    return rows
 
 
 def cards(improvement: Improvement) -> str:
@@ -161,8 +177,12 @@ def _worth(now: dict[str, Any], before: dict[str, Any] | None = None) -> list[tu
         ("oasis_identity", "OASis humanness", ".1%"),
         ("charge", "charge at pH 7.4", "+.1f"),
         ("isoelectric_point", "pI", ".1f"),
-        ("liabilities", "liabilities", ""),
     ):
-        values = [format(row[name], form) for row in (before, now) if row and row.get(name) != ""]
-        told.append((words, " → ".join(dict.fromkeys(values)).replace(";", ", ") or "none"))
-    return told
+        values = [
+            show.signed(format(row[name], form))
+            for row in (before, now)
+            if row and row.get(name, "") != ""
+        ]
+        told.append((words, " → ".join(dict.fromkeys(values))))
+    both = [show.liabilities(row["liabilities"]) for row in (before, now) if row]
+    return [*told, (show.LIABILITIES, " → ".join(dict.fromkeys(both)))]

@@ -78,7 +78,7 @@ class Paste:
         told = "".join(f"<li>{show.escape(line)}</li>" for line in said[:10])
         if len(said) > 10:
             told += f"<li>and {len(said) - 10} more</li>"
-        notes = f'<ul class="notes" role="status">{told}</ul>' if told else ""
+        notes = f'<ul class="notes">{told}</ul>' if told else ""
         if not found:
             return notes, gr.update(visible=False), None
         at = chain if type(chain) is int and 0 <= chain < len(found) else 0
@@ -117,10 +117,11 @@ def box(studio: Studio, label: str, what: str = "") -> Paste:
         elem_classes="sequence",
     )
     with gr.Row(elem_classes="examples"):
+        gr.HTML("Examples", elem_classes="label")
         for name, example in EXAMPLES.items():
             if studio.read(example)[0]:
                 button = gr.Button(name, size="sm", variant="secondary", min_width=90)
                 button.click(None, None, text, js=f"() => {example!r}", api_visibility="private")
-    said = gr.HTML()
-    chain = gr.Radio([], label="which chain", visible=False)
+    said = gr.HTML(js_on_load=show.LIVE)
+    chain = gr.Radio([], label="Which chain", visible=False)
     return Paste(text, said, chain)

@@ -13,7 +13,7 @@ from hfbio.numbering import number as number_chain
 from hfbio.numbering.scheme import label
 from hfbio.record import Antibody
 from page import ask, controls, paste, show
-from page.results import Results, answered, fault, results
+from page.results import Results, answered, fault, results, stops
 from page.studio import Studio, in_words, open_places
 
 EDITOR = Path(__file__).with_name("editor.js").read_text(encoding="utf-8")
@@ -25,31 +25,34 @@ def build(
     """The tab's widgets by the names of its link, and where its designs go."""
     with gr.Row():
         with gr.Column(scale=2, min_width=320):
-            box = paste.box(studio, "a chain to redesign")
+            box = paste.box(studio, "Chain to redesign")
             fields: dict[str, Any] = {"sequence": box.text, "chain": box.chain}
             editor = gr.HTML(js_on_load=EDITOR, elem_id="editor")
             fields["free"] = gr.Textbox(
                 "cdr3",
-                label="what is redesigned",
-                info="press residues or region names above, or write cdr3, cdr1,26-33, fwrs, …",
+                label="What is redesigned",
+                info="Press residues or region names, or write cdr3, cdr1,26-33, fwrs …",
             )
-            with gr.Row():
-                fields["shortest"] = _residues("shortest loop")
-                fields["longest"] = _residues("longest loop")
-            fields["forbid"] = controls.forbidden()
             fields["num"] = controls.number()
+            with gr.Accordion("Loop length and forbidden motifs", open=False):
+                with gr.Row():
+                    fields["shortest"] = _residues("Shortest loop")
+                    fields["longest"] = _residues("Longest loop")
+                fields["forbid"] = controls.forbidden()
             fields["seed"] = controls.seed()
-            with gr.Accordion("how they are drawn", open=False):
+            with gr.Accordion("More settings", open=False):
                 fields |= controls.drawing(studio, from_chain=True)
                 if studio.base is not None:
                     fields["compare"] = gr.Checkbox(
-                        False, label="the base beside it", info="same seed"
+                        False, label="Show the base model beside it", info="Same seed"
                     )
             with gr.Row():
                 button = gr.Button("Redesign", variant="primary", elem_id="redesign")
                 stop = gr.Button("Stop", variant="secondary", min_width=80)
         with gr.Column(scale=3, min_width=300):
-            place = results()
+            place = results(
+                "Paste a chain or take an example, choose what changes, press Redesign.", studio
+            )
 
     def number(antibody: Antibody | None, free: Any) -> str:
         if antibody is None:
@@ -84,7 +87,7 @@ def build(
 
     quiet: dict[str, Any] = {
         "api_visibility": "private", "preprocess": False, "show_progress": "hidden",
-        "queue": False,
+        "queue": False, "trigger_mode": "always_last",
     }  # fmt: skip
     fields["free"].input(written, [box.text, box.chain, fields["free"]], editor, **quiet)
     editor.select(pressed, [box.text, box.chain], [fields["free"], editor], **quiet)
@@ -106,14 +109,15 @@ def build(
         preprocess=False,
         concurrency_id="model",
         concurrency_limit=1,
+        show_progress_on=place.said,
     )
-    stop.click(None, cancels=[event], api_visibility="private")
+    stops(stop, event, place.said)
     return fields, place
 
 
 def _residues(label: str) -> gr.Number:
     return gr.Number(
-        0, label=label, info="residues; 0: as long as now", precision=0, minimum=0, min_width=120
+        0, label=label, info="Residues; 0: as now", precision=0, minimum=0, min_width=120
     )
 
 

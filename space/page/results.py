@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -14,11 +15,11 @@ import gradio as gr
 from hfbio.errors import HfbioError
 from hfbio.model.describe import Described
 from hfbio.report.designs import write_rows
-from hfbio.score.panel import Design
+from hfbio.score.panel import CHAIN_ENDS, Design
 from page import show
 from page.studio import Answer, Step, Studio, row
 
-FORMATS = {"FASTA": "designs.fasta", "CSV": "designs.csv", "AIRR": "designs.tsv"}
+FORMATS = {"FASTA": "designs.fasta", "CSV": "designs.csv", "AIRR TSV": "designs.tsv"}
 # Column of the table -> name in the row, and what it is.
 COLUMNS = {
     "design": "sequence_id",
@@ -27,16 +28,19 @@ COLUMNS = {
     "V gene": "v_call",
     "V identity": "v_identity",
     "nearest training chain": "training_identity",
-    "perplexity": "perplexity",
+    "training copy": "training_copy",
+    "perplexity, about": "perplexity_estimate",
     "OASis": "oasis_identity",
     "liabilities": "n_liabilities",
     "pI": "isoelectric_point",
     "charge": "charge",
     "sequence": "sequence_aa",
 }
-NUMBERS = {"V identity", "nearest training chain", "perplexity", "OASis", "pI", "charge"}
-ENDS = ("", "_heavy", "_light")
+NUMBERS = {"V identity", "nearest training chain", "perplexity, about", "OASis", "pI", "charge"}
 OF_EXTRA = {"numbering": "germline", "humanness": "OASis humanness"}
+ABSENT = gr.update(visible=False)
+GROWING = 16  # of the designs that are being made are shown, the last ones
+PAUSE = 0.2  # seconds between two states of designs that are being made: a browser must keep up
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Results:
     table: gr.Dataframe
     files: tuple[gr.DownloadButton, ...]
     link: gr.HTML
-    fresh: gr.State  # sequences of the last designs, for the map
+    fresh: gr.State  # the last designs as FASTA, one each, for the map
 
     @property
     def outputs(self) -> list[Any]:
@@ -56,31 +60,53 @@ class Results:
         return [self.said, self.chains, self.table, *self.files, self.link, self.fresh]
 
 
-def results() -> Results:
-    """An empty place for an answer."""
-    said = gr.HTML()
+def results(hint: str, studio: Studio) -> Results:
+    """An empty place for an answer.
+
+    Args:
+        hint: how to get one.
+        studio: of pairs a cell holds the values of both chains, as text.
+    """
+    said = gr.HTML(show.status(hint), js_on_load=show.LIVE)
+    files = downloads(FORMATS)
+    link = gr.HTML()
     chains = gr.HTML(elem_classes="chains")
-    with gr.Row(elem_classes="downloads"):
-        files = tuple(
-            gr.DownloadButton(name, interactive=False, size="sm", min_width=80) for name in FORMATS
-        )
     table = gr.Dataframe(
         headers=list(COLUMNS),
-        datatype=["number" if name in NUMBERS else "str" for name in COLUMNS],
-        label="designs: click a heading to sort, the funnel to filter",
+        datatype=[
+            "number" if name in NUMBERS and studio.model.layout == "single" else "str"
+            for name in COLUMNS
+        ],
+        label="⋮ sorts and filters",
         interactive=False,
         show_search="filter",
         max_height=420,
         visible=False,
     )
-    link = gr.HTML()
     return Results(said, chains, table, files, link, gr.State([]))
 
 
 def fault(error: object) -> tuple[Any, ...]:
     """What is shown instead of an answer."""
-    blank = [gr.update(interactive=False)] * len(FORMATS)
-    return show.message(error), "", gr.update(visible=False), *blank, "", []
+    return show.message(error), "", gr.update(visible=False), *[ABSENT] * len(FORMATS), "", []
+
+
+def downloads(formats: Iterable[str]) -> tuple[gr.DownloadButton, ...]:
+    """A button for each format, hidden until there is a file."""
+    with gr.Row(elem_classes="downloads"):
+        return tuple(
+            gr.DownloadButton(f"Download {name}", visible=False, size="sm", min_width=80)
+            for name in formats
+        )
+
+
+def stops(button: gr.Button, event: Any, said: gr.HTML) -> None:
+    """Make a button end the work of an event, and say so."""
+    stopped = button.click(None, cancels=[event], queue=False, api_visibility="private")
+    stopped.then(
+        lambda: show.status("Stopped."), None, said, queue=False, show_progress="hidden",
+        api_visibility="private",
+    )  # fmt: skip
 
 
 def answered(
@@ -94,15 +120,20 @@ def answered(
         query: of the address that leads to the same settings.
     """
     skip = gr.skip()
-    blank = [gr.update(interactive=False)] * len(FORMATS)
+    blank = [ABSENT] * len(FORMATS)
     folder = Path(mkdtemp(prefix="hfbio-designs-"))
     try:
-        yield show.status("waiting for the model"), "", gr.update(visible=False), *blank, "", skip
+        yield show.status(show.WAITING), "", gr.update(visible=False), *blank, "", skip
+        told = 0.0
         for step in steps():
             if isinstance(step, Step):
-                said = f"designing: {step.kept} of {step.num} finished"
+                if time.monotonic() < told + PAUSE:
+                    continue
+                told = time.monotonic()
+                said = f"Designing: {step.kept} of {step.num} finished"
                 kept = [skip] * len(FORMATS)
-                yield show.growing(step.chains, said), "", skip, *kept, skip, skip
+                grown = show.growing(step.chains[-GROWING:])
+                yield show.status(said), grown, skip, *kept, skip, skip
             elif isinstance(step, Answer):
                 yield view(studio, step, folder, query)
     except HfbioError as error:
@@ -117,11 +148,11 @@ def view(studio: Studio, answer: Answer, folder: Path, query: str) -> tuple[Any,
     details = answer.described or [None] * len(designs.kept)
     rows = [row(design, one) for design, one in zip(designs.kept, details)]
     report = designs.report
-    said = f"{report.kept} designs, from {report.drawn} draws of which {report.valid} were valid"
+    said = f"{report.kept} designs. {report.valid} of {report.drawn} draws were valid chains"
     if report.kept < report.asked:
-        said = f"only {report.kept} of {report.asked} designs: {shortfall(designs)}"
+        said = f"Only {report.kept} of {report.asked} designs: {shortfall(designs)}"
     if not answer.described and rows:
-        said += "; working out germline, humanness and likelihood"
+        said += "; working out germline, humanness and perplexity, then the files"
     said += lacking(answer.described)
     shown = "".join(card(d, r, answer) for d, r in zip(designs.kept, rows))
     html = f'<ol class="designs">{shown}</ol>'
@@ -130,20 +161,20 @@ def view(studio: Studio, answer: Answer, folder: Path, query: str) -> tuple[Any,
         counts = answer.base.report
         html = (
             f'<div class="beside"><section><h3>{show.escape(studio.name)}</h3>{html}</section>'
-            f"<section><h3>its base, same seed: {counts.valid} of {counts.drawn} valid</h3>"
+            f"<section><h3>Its base, same seed: {counts.valid} of {counts.drawn} valid</h3>"
             f'<ol class="designs">{beside}</ol></section></div>'
         )
     files: list[Any] = []
     for name in FORMATS.values():
         if rows and answer.described:
-            write_rows(rows, folder / name, header=["locus", "v_call", "perplexity"])
-            files.append(gr.update(value=str(folder / name), interactive=True))
+            write_rows(rows, folder / name, header=["locus", "v_call", "perplexity_estimate"])
+            files.append(gr.update(value=str(folder / name), visible=True))
         else:
-            files.append(gr.update(interactive=False))
-    cells = [[cell(r, name, column) for column, name in COLUMNS.items()] for r in rows]
+            files.append(ABSENT)
+    cells = [[cell(r, name) for name in COLUMNS.values()] for r in rows]
     table = gr.update(value={"headers": list(COLUMNS), "data": cells}, visible=bool(rows))
-    sequences = [design.sequence_aa for design in designs.kept]
-    return show.status(said), html, table, *files, show.permalink(query), sequences
+    fresh = [f">{design.sequence_id}\n{design.sequence_aa}" for design in designs.kept]
+    return show.status(f"{said}."), html, table, *files, show.permalink(query), fresh
 
 
 def lacking(described: Sequence[Described]) -> str:
@@ -168,18 +199,17 @@ def shortfall(designs: Any) -> str:
     return f"{report.drawn} draws gave {report.unique} that are valid and distinct{told}"
 
 
-def cell(values: dict[str, Any], name: str, column: str) -> Any:
+def cell(values: dict[str, Any], name: str) -> Any:
     """One cell: of a pair both chains, the heavy one first."""
     if name in values:
         return _rounded(values[name])
-    both = [values[name + end] for end in ENDS[1:] if name + end in values]
-    if column in NUMBERS and both:
-        known = [value for value in both if value not in ("", None)]
-        return _rounded(sum(known) / len(known)) if known else None
+    both = [values[name + end] for end in CHAIN_ENDS[1:] if name + end in values]
     return " : ".join(str(_rounded(value)) for value in both)
 
 
 def _rounded(value: Any) -> Any:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     return round(value, 3) if isinstance(value, float) else value
 
 
@@ -187,7 +217,7 @@ def card(design: Design, values: dict[str, Any], answer: Answer) -> str:
     """One design: its chains by region, and what there is to say of it."""
     chains = design.chains or (design,)
     lines = []
-    for one, end in zip(chains, ENDS[1:] if design.chains else ENDS[:1]):
+    for one, end in zip(chains, CHAIN_ENDS[1:] if design.chains else CHAIN_ENDS[:1]):
         lines.append(show.chain(one.sequence_aa, one.regions, marked=_changed(one, end, answer)))
         lines.append(show.details(_facts(values, end)))
     fault = f'<p class="fault">not valid: {show.escape(design.fault)}</p>' if design.fault else ""
@@ -216,13 +246,26 @@ def _facts(values: dict[str, Any], end: str) -> list[tuple[str, object]]:
         value = of(name)
         return format(value, form) if isinstance(value, float) else ""
 
-    near = share("training_identity")
     return [
         ("germline", f"{of('v_call')} ({share('v_identity')})" if of("v_call") else ""),
-        ("nearest training chain", f"about {near}" if near else ""),
-        ("perplexity", number("perplexity", ".2f")),
+        ("nearest training chain", _near(of("training_identity"), of("training_copy"))),
+        ("perplexity, about", number("perplexity_estimate", ".2f")),
         ("OASis humanness", share("oasis_identity")),
         ("pI", number("isoelectric_point", ".1f")),
-        ("charge at pH 7.4", number("charge", "+.1f")),
-        ("liabilities", str(of("liabilities") or "").replace(";", ", ")),
+        ("charge at pH 7.4", show.signed(number("charge", "+.1f"))),
+        (
+            show.LIABILITIES,
+            show.liabilities(of("liabilities")) if "liabilities" + end in values else "",
+        ),
     ]
+
+
+def _near(identity: Any, copy: Any) -> str:
+    """How near the training set a chain is: an estimate, and never 100 % unless it is a copy."""
+    if copy is True:
+        return "the same: a copy of a training chain"
+    if not isinstance(identity, float):
+        return ""
+    if identity < 0.995:
+        return f"about {identity:.0%}"
+    return "more than 99%" + (", no copy" if copy is False else "")

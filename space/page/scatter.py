@@ -58,9 +58,8 @@ def scatter(points: Sequence[Point], axes: tuple[str, str], caption: str) -> str
     )
     return (
         f'<figure class="scatter"><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
-        f'aria-label="{escape(caption)}">{marks}'
-        f'<text x="{WIDTH - 8}" y="{HEIGHT - 6}" text-anchor="end">{escape(axes[0])} →</text>'
-        f'<text x="6" y="16">↑ {escape(axes[1])}</text></svg>'
+        f'aria-label="{escape(caption)}">{marks}</svg>'
+        f'<p class="axes"><span>↑ {escape(axes[1])}</span><span>{escape(axes[0])} →</span></p>'
         f'<ul class="key">{shapes}</ul><ul class="key">{key}</ul>'
         f"<figcaption>{escape(caption)}</figcaption></figure>"
     )

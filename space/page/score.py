@@ -15,7 +15,14 @@ import gradio as gr
 from hfbio.errors import HfbioError
 from hfbio.score.scan import Scan
 from page import ask, paste, show
+from page.results import ABSENT, downloads
 from page.studio import Scored, Studio
+
+HOW = {  # kinds of likelihood, in words
+    "masked": "Each residue was hidden in turn.",
+    "next-residue": "Each residue follows from those before it.",
+    "reversed next-residue": "Each residue follows from those after it.",
+}
 
 
 @dataclass(frozen=True)
@@ -40,29 +47,32 @@ def asked(sent: dict[str, Any]) -> Scoring:
 
 def build(studio: Studio, compute: Callable[[Any], Iterator[Any]]) -> dict[str, Any]:
     """The tab's widgets by the names of its link."""
-    box = paste.box(studio, "a chain to score")
+    box = paste.box(studio, "Chain to score")
     fields: dict[str, Any] = {"sequence": box.text, "chain": box.chain}
-    button = gr.Button("Score", variant="primary", elem_id="score")
-    said = gr.HTML()
-    shown = gr.HTML(elem_classes="chains")
-    with gr.Row(elem_classes="downloads"):
-        file = gr.DownloadButton("CSV", interactive=False, size="sm", min_width=80)
+    with gr.Row(elem_classes="actions"):
+        button = gr.Button("Score", variant="primary", elem_id="score")
+    hint = "Paste a chain or take an example, press Score to see how likely each residue is."
+    said = gr.HTML(show.status(hint), js_on_load=show.LIVE)
+    (file,) = downloads(["CSV"])
     link = gr.HTML()
+    shown = gr.HTML(elem_classes="chains")
     box.on_change(studio, lambda antibody: (), {"inputs": [], "outputs": []})
 
     def run(*values: Any) -> Iterator[tuple[Any, ...]]:
         sent = dict(zip(fields, values, strict=True))
-        off = gr.update(interactive=False)
+        off = ABSENT
         folder = Path(mkdtemp(prefix="hfbio-scores-"))
         try:
             wanted = asked(sent)
-            yield show.status("waiting for the model"), "", off, ""
+            yield show.status(show.WAITING), "", off, ""
             for step in compute(wanted):
                 if isinstance(step, Scored):
                     path = folder / "mutations.csv"
                     _write(step, path)
-                    told = show.status(f"{step.tuned[0].sequence_id}: {step.tuned[0].likelihood}")
-                    new = gr.update(value=str(path), interactive=True)
+                    told = show.status(
+                        f"{HOW[step.tuned[0].likelihood]} Point at a residue for its number."
+                    )
+                    new = gr.update(value=str(path), visible=True)
                     yield told, view(studio, step), new, show.permalink(ask.link("score", sent))
         except HfbioError as error:
             yield show.message(error), "", off, ""
@@ -77,6 +87,7 @@ def build(studio: Studio, compute: Callable[[Any], Iterator[Any]]) -> dict[str, 
         preprocess=False,
         concurrency_id="model",
         concurrency_limit=1,
+        show_progress_on=said,
     )
     return fields
 
@@ -88,20 +99,20 @@ def view(studio: Studio, scored: Scored) -> str:
     widest = max(float(scan.log_ratio.abs().max()) for scan in every)
     shown = []
     for i, tuned in enumerate(scored.tuned):
-        named = {studio.name: tuned} | ({"its base": scored.base[i]} if scored.base else {})
+        named = {studio.name: tuned} | ({"Its base": scored.base[i]} if scored.base else {})
         sequence, positions = tuned.sequence_aa, tuned.positions
         shown.append(f'<p class="heading">{show.escape(tuned.sequence_id)}</p>')
         shown.append(show.chain(sequence, tuned.regions))
+        shown.append("<h3>How likely each residue is</h3>")
+        shown.append(show.legend("expected", "a surprise", diverging=False, most=most))
         for name, scan in named.items():
             shown.append(show.strip(sequence, positions, scan.nats.tolist(), most=most, name=name))
+        shown.append("<h3>Every single mutation, against the residue that is there</h3>")
+        shown.append(show.legend("less likely", "likelier", diverging=True, most=widest))
         for name, scan in named.items():
             ratio = scan.log_ratio.tolist()
             shown.append(show.heat(sequence, positions, ratio, most=widest, name=name))
-    return (
-        show.legend("expected", "a surprise", diverging=False, most=most)
-        + show.legend("less likely than now", "likelier", diverging=True, most=widest)
-        + "".join(shown)
-    )
+    return "".join(shown)
 
 
 def rows_of(scored: Scored) -> list[dict[str, Any]]:

@@ -10,6 +10,10 @@ from hfbio.alphabet import RESIDUES
 from hfbio.record import REGIONS
 
 OPEN: Final = "_"
+WAITING: Final = "Waiting for the model."
+LIABILITIES: Final = "liabilities (IMGT)"
+# For a place whose text changes: what is new there is read out.
+LIVE: Final = "element.setAttribute('aria-live', 'polite');"
 # Steps of colour on either side of the middle; the style sheet has as many.
 SHADES: Final = 5
 
@@ -21,7 +25,17 @@ def message(fault: object = "") -> str:
 
 def status(said: str) -> str:
     """What goes on, read out when there is time."""
-    return f'<p class="status" role="status">{escape(said)}</p>'
+    return f'<p class="status">{escape(said)}</p>' if said else ""
+
+
+def signed(number: str) -> str:
+    """A number with the minus sign that is as wide as the plus sign."""
+    return number.replace("-", "\N{MINUS SIGN}")
+
+
+def liabilities(found: object) -> str:
+    """Liabilities as `hfbio.score.liabilities` names them, in words."""
+    return str(found or "none").replace(";", ", ").replace("@", " ").replace("_", " ")
 
 
 def chain(sequence: str, regions: Sequence[int], *, marked: Iterable[int] = ()) -> str:
@@ -56,10 +70,10 @@ def _letters(part: str, start: int, marked: set[int]) -> str:
     return "".join(shown)
 
 
-def growing(chains: Sequence[str], said: str) -> str:
-    """Chains that are being made."""
+def growing(chains: Sequence[str]) -> str:
+    """Chains that are being made; the line above them tells those who do not see it."""
     rows = "".join(f"<li>{chain(sequence, ())}</li>" for sequence in chains)
-    return f'{status(said)}<ol class="designs making" aria-hidden="true">{rows}</ol>'
+    return f'<ol class="designs making" aria-hidden="true">{rows}</ol>'
 
 
 def details(pairs: Iterable[tuple[str, object]]) -> str:
@@ -170,7 +184,7 @@ def heat(
         rows.append(f'<tr><th scope="row">{residue}</th>{"".join(cells)}</tr>')
     said = f"{name}: every single mutation, in nats against the residue that is there"
     return (
-        f'<figure class="heat"><figcaption>{escape(said)}</figcaption><div class="scroll" '
+        f'<figure class="heat"><figcaption>{escape(name)}</figcaption><div class="scroll" '
         f'tabindex="0" role="region" aria-label="{escape(said)}"><table><thead><tr><td></td>{head}'
         f"</tr></thead><tbody>{''.join(rows)}</tbody></table></div></figure>"
     )
@@ -207,11 +221,13 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]], caption: str)
 def permalink(query: str) -> str:
     """A link to the same settings; the same settings give the same designs."""
     return (
-        f'<p class="permalink"><a href="{escape(query)}">Link to these settings</a>: '
-        "the same settings and seed give the same designs.</p>"
+        f'<p class="permalink"><a href="{escape(query)}">Link to these settings</a> '
+        "<span>The same settings and seed give the same result.</span></p>"
     )
 
 
 def facts(groups: Mapping[str, Iterable[tuple[str, object]]]) -> str:
     """Headed groups of names and values."""
-    return "".join(f"<h3>{escape(head)}</h3>{details(pairs)}" for head, pairs in groups.items())
+    return "".join(
+        f"<h3>{escape(head.capitalize())}</h3>{details(pairs)}" for head, pairs in groups.items()
+    )
