@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -46,12 +45,14 @@ def main() -> None:
         blocks = page(studio, revision=revision or "", metrics=_metrics(name, revision))
     except HfbioError as error:
         sys.exit(f"hfbio: {error}")
-    # The list of human 9-mers takes seconds to read: the first visitor should not wait for it.
-    threading.Thread(target=_read_list, daemon=True).start()
     try:
-        serve(blocks)
+        serve(blocks, prevent_thread_lock=True)
     except OSError as error:  # the port is taken
         sys.exit(f"hfbio: {error}")
+    # The list of human 9-mers takes seconds to read: the first visitor should not wait for it. Only
+    # now, because Gradio does not start when its own server answers too slowly.
+    _read_list()
+    blocks.block_thread()
 
 
 def _shown(name: str) -> str:

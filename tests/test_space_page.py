@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -15,7 +14,6 @@ import tomllib
 import urllib.request
 from contextlib import contextmanager
 from importlib.metadata import distribution, requires
-from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import pytest
@@ -23,7 +21,6 @@ import yaml
 from bundles import TAGS
 from packaging.requirements import Requirement
 
-import hfbio
 from hfbio.bundle import Manifest, write_manifest
 from hfbio.errors import MissingExtra, SettingError
 from hfbio.models import AdapterConfig, add_tags, attach, load_base
@@ -75,61 +72,6 @@ def bundle(tmp_path_factory):
     )
     write_manifest(folder, manifest)
     return folder
-
-
-@pytest.fixture(scope="module")
-def page(bundle):
-    """The model and the function behind the button."""
-    spec = spec_from_file_location("space_app", ROOT / "space" / "app.py")
-    app = module_from_spec(spec)
-    spec.loader.exec_module(app)
-    model = hfbio.load(bundle)
-    (found,) = [f for f in app.page(model, "user/model").fns.values() if f.api_name == "generate"]
-    settings = {"num": 1, "length": 0, "seed": 0, "temperature": 0.3}
-    anything = {"locus": "IGH", "species": "any", "isotype": "any"}
-    return model, lambda **given: found.fn(**(settings | anything | given))
-
-
-def test_the_page_gives_what_the_model_samples(page):
-    model, generate = page
-    rows, fasta, account = generate(isotype="IGHG", species="human", seed=3)
-    request = hfbio.Request(num=1, seed=3, conditions={"isotype": "IGHG", "species": "human"})
-    (wanted,) = model.sample(request).kept
-    assert rows == [[wanted.sequence_id, wanted.sequence_aa, "IGH", True]]
-    header, sequence = Path(fasta).read_text().splitlines()
-    assert sequence == wanted.sequence_aa
-    assert "asked_isotype=IGHG" in header
-    assert account.startswith("asked 1, drawn ")
-
-
-@pytest.mark.parametrize(
-    "asked",
-    [
-        {"num": 65},
-        {"num": 0},
-        {"num": 1.5},
-        {"num": "1; drop"},
-        {"num": True},
-        {"num": float("nan")},
-        {"seed": -1},
-        {"seed": 1e30},
-        {"length": 143},
-        {"temperature": 2.1},
-        {"temperature": float("inf")},
-        {"temperature": None},
-        {"isotype": "<script>"},
-        {"isotype": None},
-        {"species": "mouse", "isotype": "IGHG"},  # not a combination of the training data
-    ],
-    ids=str,
-)
-def test_the_page_refuses_in_words_what_no_widget_would_send(page, asked):
-    import gradio
-
-    with pytest.raises(gradio.Error) as refused:
-        page[1](**asked)
-    assert not refused.value.print_exception
-    assert re.search("must be|was not in the training data", refused.value.message)
 
 
 def test_a_space_holds_the_page_the_package_and_what_they_need(tmp_path):

@@ -23,7 +23,7 @@ Compute = Callable[[Any], Iterator[Any]]
 Told = Iterator[dict[str, Any]]
 
 
-def publish(studio: Studio, compute: Compute, about: dict[str, Any]) -> None:
+def publish(studio: Studio, compute: Compute, facts: dict[str, Any]) -> None:
     """Add the endpoints to the page that is being built."""
     model = studio.model
 
@@ -155,9 +155,9 @@ def publish(studio: Studio, compute: Compute, about: dict[str, Any]) -> None:
         sent = {"sequence": sequence, "colour": colour}
         yield from answered(lambda: latent.asked(sent), _points)
 
-    def told() -> dict[str, Any]:
+    def about() -> dict[str, Any]:
         """What the model is, what it can be asked for, and the limits of this page."""
-        return about
+        return facts
 
     for function, name in (
         (generate, "generate"),
@@ -167,7 +167,7 @@ def publish(studio: Studio, compute: Compute, about: dict[str, Any]) -> None:
         (latent_map, "map"),
     ):
         gr.api(function, api_name=name, concurrency_id="model", concurrency_limit=1)
-    gr.api(told, api_name="about", queue=False)
+    gr.api(about, api_name="about", queue=False)
 
 
 def _designs(answer: Answer) -> dict[str, Any]:
