@@ -10,16 +10,21 @@ give the same designs, whoever else is there, and the second time must not cost 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Final
 
-from gradio_client import Client
+import httpx
+
+SECONDS: Final = 600.0  # that a visitor waits for a word of the page
 
 
 @dataclass
@@ -35,37 +40,50 @@ class Load:
 def load(url: str, *, clients: int, num: int) -> Load:
     """Ask for ``num`` designs from each of ``clients``, all at the same time.
 
+    They speak Gradio's protocol as a browser does. Threads of `gradio_client` would ask for their
+    place twenty times a second, and measure themselves.
+
     Args:
         url: of a page.
-        clients: programs with seeds 0, 1, 2, ...
+        clients: visitors with seeds 0, 1, 2, ...
         num: designs for each.
     """
     found, start = Load(), threading.Barrier(clients)
+    config = httpx.get(f"{url}/config", timeout=SECONDS).json()
+    (number,) = [d["id"] for d in config["dependencies"] if d["api_name"] == "generate"]
 
     def visit(seed: int) -> None:
+        start.wait()
+        began = time.monotonic()
         try:
-            client = Client(url, verbose=False, analytics_enabled=False)
-            start.wait()
-            began = time.monotonic()
-            job = client.submit(num=num, seed=seed, api_name="/generate")
-            seen = set()
-            while not job.done():
-                rank = job.status().rank
-                if rank is not None:
-                    seen.add(rank)
-                time.sleep(0.05)
-            answer = job.result()
-        except Exception as error:
-            start.abort()
+            answer = _asked(url, number, [num, seed, None, None, "", 1, 0, False, None], found)
+            found.designs[seed] = [design["sequence_aa"] for design in answer["designs"]]
+        except (httpx.HTTPError, KeyError, TypeError, ValueError) as error:
             found.errors.append(f"seed {seed}: {error!r}")
             return
         found.seconds.append(time.monotonic() - began)
-        found.positions += sorted(seen)
-        found.designs[seed] = [design["sequence_aa"] for design in answer["designs"]]
 
     with ThreadPoolExecutor(clients) as pool:
         list(pool.map(visit, range(clients)))
     return found
+
+
+def _asked(url: str, number: int, data: list[Any], found: Load) -> dict[str, Any]:
+    session = uuid.uuid4().hex
+    body = {"data": data, "fn_index": number, "session_hash": session}
+    with httpx.Client(base_url=f"{url}/gradio_api", timeout=SECONDS) as http:
+        http.post("/queue/join", json=body).raise_for_status()
+        with http.stream("GET", "/queue/data", params={"session_hash": session}) as events:
+            for line in events.iter_lines():
+                told = json.loads(line.removeprefix("data:")) if line else {}
+                if told.get("msg") == "estimation":
+                    found.positions.append(told["rank"])
+                if told.get("msg") == "process_completed":
+                    if not told["success"]:
+                        raise ValueError(told["output"])
+                    answer: dict[str, Any] = told["output"]["data"][0]
+                    return answer
+    raise ValueError("the page ended without an answer")
 
 
 def memory(pid: int) -> float:

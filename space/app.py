@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,18 +39,21 @@ def main() -> None:
         blocks = page(studio, revision=revision or "", metrics=fetch_metrics(name, revision))
     except HfbioError as error:
         sys.exit(f"hfbio: {error}")
-    # The list of human 9-mers takes seconds to read: the first visitor should not wait for it.
-    # A Space that lends GPUs forks, and a fork inherits a lock that is held at that moment.
-    if os.environ.get("SPACES_ZERO_GPU"):
+    # The list of human 9-mers takes seconds to read: the first visitor should not wait for it. A
+    # Space that lends GPUs forks, and a fork inherits a lock that is held at that moment: there it
+    # is read at once. Elsewhere once the page is up, because Gradio does not start when its own
+    # server answers too slowly.
+    lends = bool(os.environ.get("SPACES_ZERO_GPU"))
+    if lends:
         _read_list()
-    else:
-        threading.Thread(target=_read_list, daemon=True).start()
     try:
         # Not quiet, gradio would offer to show the page to the whole world.
         serve(blocks, quiet=True, prevent_thread_lock=True)
     except OSError as error:  # the port is taken
         sys.exit(f"hfbio: {error}")
     print(f"hfbio: the page of {studio.name} is at {blocks.local_url}; Ctrl-C ends it", flush=True)
+    if not lends:
+        _read_list()
     blocks.block_thread()
     sys.stdout.flush()
     os._exit(0)  # Python would take 20 s to take torch and the list of 9-mers apart

@@ -20,7 +20,7 @@ DRAWN = {"num": 2, "seed": 5, "temperature": 0.3, "steps": 32, "sampler": "unmas
 SAMPLER = {"kind": "unmask", "order": "ancestral", "steps": 32, "temperature": 0.3}
 DESIGN = {
     *("sequence_id", "sequence_aa", "locus", "valid", "fault", "cdr3_aa", "v_call", "v_identity"),
-    *("training_identity", "training_copy", "perplexity", "oasis_identity", "charge"),
+    *("training_identity", "training_copy", "perplexity_estimate", "oasis_identity", "charge"),
     *("isoelectric_point", "liabilities", "n_liabilities", "asked_isotype"),
 }
 WITHOUT_FWR2 = "cdrs,fwr1,fwr3,fwr4"

@@ -122,9 +122,9 @@ def test_from_a_blank_page_to_files_of_designs(page, model):
     airr = rows(page.download("Download AIRR TSV"), "\t")
     assert {row["sequence_id"]: row["sequence_aa"] for row in airr} == wanted
     for row, told in zip(table, page.texts("ol.designs > li dl"), strict=True):
-        assert f"perplexity{float(row['perplexity']):.2f}" in told
+        assert f"perplexity, about{float(row['perplexity_estimate']):.2f}" in told
         assert row["v_call"] in told
-        assert 1 < float(row["perplexity"]) < 20  # a guess among 20 residues has 20
+        assert 1 < float(row["perplexity_estimate"]) < 20  # a guess among 20 residues has 20
     assert not [url for url in page.requested() if not url.startswith((page.url, "data:", "blob:"))
                 and url != "about:blank"]  # fmt: skip
 
@@ -142,13 +142,13 @@ def test_the_table_sorts_and_filters(page):
             name,
         )
 
-    unsorted = page.until(lambda: column("perplexity"))
+    unsorted = page.until(lambda: column("perplexity, about"))
     assert len(unsorted) == 6
-    (menu,) = page.visible("th[title=perplexity] .cell-menu-button")
+    (menu,) = page.visible("th[title='perplexity, about'] .cell-menu-button")
     page.run("arguments[0].scrollIntoView({block: 'center', inline: 'center'})", menu)
     menu.click()
     page.until(lambda: page.pressed("[role=menuitem]", "Sort ascending"))
-    page.until(lambda: column("perplexity") == sorted(unsorted, key=float))
+    page.until(lambda: column("perplexity, about") == sorted(unsorted, key=float))
     wanted = column("CDR3")[2]
     page.fill("Enter text to filter the table", wanted)
     page.until(lambda: column("CDR3") == [wanted])

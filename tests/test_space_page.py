@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import re
 import shutil
 import signal
 import socket
@@ -24,7 +23,6 @@ import yaml
 from packaging.requirements import Requirement
 from runs import flags, make_split
 
-import hfbio
 from hfbio.bundle import Manifest, write_manifest
 from hfbio.errors import MissingExtra, SettingError
 from hfbio.model.describe import Described, DescribedChain
@@ -352,7 +350,7 @@ def test_from_a_run_to_a_page_in_a_clean_environment(run, tmp_path, hub_server):
     assert design["locus"] == "IGH"
     assert 0 < design["oasis_identity"] <= 1  # what the extras bring is there too
     assert 0 < design["v_identity"] <= 1
-    assert design["perplexity"] > 1
+    assert design["perplexity_estimate"] > 1
     assert 0 < design["training_identity"] <= 1
     asked = hub_server.requests[since:]
     assert all("/user/model/" in r.path for r in asked)  # no other server was asked anything

@@ -150,14 +150,14 @@ def mini():
 
 
 def test_everybody_gets_the_designs_of_their_own_seed(mini):
-    found = load(mini.url, clients=8, num=1)
+    found = load(mini.url, clients=4, num=1)
     assert not found.errors
-    assert len(found.designs) == 8
+    assert len(found.designs) == 4
     model = mini.studio.model
     for seed, designs in found.designs.items():
         request = hfbio.Request(num=1, seed=seed, block_size=LIMITS.block)
         assert designs == [design.sequence_aa for design in model.sample(request).kept]
-    assert len({tuple(designs) for designs in found.designs.values()}) == 8
+    assert len({tuple(designs) for designs in found.designs.values()}) == 4
     assert max(found.positions) >= 1  # they did wait for each other
 
 
@@ -166,8 +166,7 @@ def test_fifty_visitors_at_once(mini):
     found = load(mini.url, clients=50, num=1)
     assert not found.errors
     assert len({tuple(designs) for designs in found.designs.values()}) == 50
-    again = load(mini.url, clients=50, num=1)
-    assert again.designs == found.designs
+    assert max(found.positions) > 40  # who is told their place waits at ease
 
 
 def test_a_full_queue_says_so(mini, monkeypatch):

@@ -23,13 +23,13 @@ Compute = Callable[[Any], Iterator[Any]]
 Told = Iterator[dict[str, Any]]
 
 
-def publish(studio: Studio, compute: Compute, about: dict[str, Any], *, optimises: bool) -> None:
+def publish(studio: Studio, compute: Compute, facts: dict[str, Any], *, optimises: bool) -> None:
     """Add the endpoints to the page that is being built.
 
     Args:
         studio: the model.
         compute: does what was asked for, step by step.
-        about: what /about answers.
+        facts: what /about answers.
         optimises: whether there is /optimize.
     """
     model = studio.model
@@ -162,9 +162,9 @@ def publish(studio: Studio, compute: Compute, about: dict[str, Any], *, optimise
         sent = {"sequence": sequence, "colour": colour}
         yield from answered(lambda: latent.asked(sent), _points)
 
-    def told() -> dict[str, Any]:
+    def about() -> dict[str, Any]:
         """What the model is, what it can be asked for, and the limits of this page."""
-        return about
+        return facts
 
     endpoints: list[tuple[Any, str]] = [
         (generate, "generate"), (redesign, "redesign"), (score, "score"), (latent_map, "map"),
@@ -172,8 +172,7 @@ def publish(studio: Studio, compute: Compute, about: dict[str, Any], *, optimise
     for function, name in [*endpoints, *([(optimize, "optimize")] if optimises else [])]:
         function.__name__ = name  # what the tools of MCP are called by
         gr.api(function, api_name=name, concurrency_id="model", concurrency_limit=1)
-    told.__name__ = "about"
-    gr.api(told, api_name="about", queue=False)
+    gr.api(about, api_name="about", queue=False)
 
 
 def _designs(answer: Answer) -> dict[str, Any]:

@@ -29,6 +29,7 @@ def serve(blocks: gr.Blocks, **settings: Any) -> None:
         css=CSS,
         ssr_mode=False,
         footer_links=["api"],
+        run_history=False,  # nothing of what visitors ask is kept
         mcp_server=importlib.util.find_spec("mcp") is not None,
         app_kwargs={"middleware": [Middleware(Guard)]},
         **settings,

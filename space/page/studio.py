@@ -265,7 +265,7 @@ class Studio:
     def _answer(
         self, designs: Designs, base: Designs | None, start: Antibody | None, tell: Tell
     ) -> Answer:
-        answer = Answer(designs, [], base, (), start)
+        answer = Answer(designs, [], base, start)
         tell(answer)
         described = self._describe([design.sequence_aa for design in designs.kept], tell)
         return replace(answer, described=described)
