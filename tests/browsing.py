@@ -158,7 +158,8 @@ class Visitor:
 
     def visible(self, css: str) -> list[Any]:
         """Elements that are shown."""
-        return [e for e in self.driver.find_elements("css selector", css) if e.is_displayed()]
+        shown = "e => e.checkVisibility() && e.getClientRects().length"
+        return self.run(f"return [...document.querySelectorAll(arguments[0])].filter({shown})", css)
 
     def texts(self, css: str) -> list[str]:
         """What visible elements say; read at once, so that none is replaced half way."""
@@ -196,11 +197,13 @@ class Visitor:
 
     def field(self, label: str) -> Any:
         """The field with a label; of a slider the box with its number."""
-        for element in self.visible("input, textarea"):
-            name = element.accessible_name
-            if name.startswith((label, f"number input for {label}")):
-                return element
-        raise AssertionError(f"there is no field {label!r}")
+        names = (label, f"number input for {label}")
+        return self.until(
+            lambda: next(
+                (e for e in self.visible("input, textarea") if e.accessible_name.startswith(names)),
+                None,
+            )
+        )
 
     def fill(self, label: str, text: str) -> None:
         """Replace what a field holds; a choice is taken by Enter."""
