@@ -12,11 +12,11 @@ import pytest
 from antibodies import CDRH3, HEAVY, KAPPA
 from browsing import CONTRAST, CONTROLS, WATCH, Visitor, missing, serving
 from runs import RECIPE, REPO, flags, make_split
-from space_speed import measure
 
 import hfbio
 from hfbio.data.pasted import read_pasted
 from hfbio.model.scores import scan
+from space_speed import measure
 
 pytestmark = [
     pytest.mark.timeout(300),
