@@ -21,12 +21,14 @@ SECONDS = 90  # for whatever a visitor waits for, on a machine that does other t
 # Elements that can be pressed or filled in and that a visitor sees.
 CONTROLS = """
 return [...document.querySelectorAll('input, button, textarea, select, [tabindex="0"]')]
-  .filter(e => e.checkVisibility() && e.getClientRects().length && !e.closest('[aria-hidden=true]'));
+  .filter(e => e.checkVisibility() && e.getClientRects().length)
+  .filter(e => !e.closest('[aria-hidden=true]'));
 """
 # WCAG 2.2, success criterion 1.4.3 and the definitions of contrast ratio and relative luminance:
 # of each visible text that is not disabled, where it is below 4.5.
 CONTRAST = """
-const numbers = s => { const n = s.match(/[\\d.]+/g).map(Number), unit = s.startsWith('color(') ? 255 : 1;
+const numbers = s => { const n = s.match(/[\\d.]+/g).map(Number);
+  const unit = s.startsWith('color(') ? 255 : 1;
   return [n[0] * unit, n[1] * unit, n[2] * unit, n[3] ?? 1]; };
 const over = (a, b) => [0, 1, 2].map(i => a[i] * a[3] + b[i] * (1 - a[3])).concat([1]);
 const luminance = c => [.2126, .7152, .0722].reduce((sum, weight, i) => { const v = c[i] / 255;
@@ -39,7 +41,8 @@ const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), fa
 let seen = 0;
 while (texts.nextNode()) {
   const text = texts.currentNode.data.trim(), e = texts.currentNode.parentElement;
-  if (!text || !e.getClientRects().length || e.closest(':disabled, [aria-hidden=true], style, script')) continue;
+  if (!text || !e.getClientRects().length) continue;
+  if (e.closest(':disabled, [aria-hidden=true], style, script')) continue;
   if (!e.checkVisibility({opacityProperty: true, visibilityProperty: true})) continue;
   const below = ground(e), ink = over(numbers(getComputedStyle(e).color), below);
   const [light, dark] = [luminance(below), luminance(ink)].sort((a, b) => b - a);
@@ -155,7 +158,8 @@ class Visitor:
 
     def visible(self, css: str) -> list[Any]:
         """Elements that are shown."""
-        return [e for e in self.driver.find_elements("css selector", css) if e.is_displayed()]
+        shown = "e => e.checkVisibility() && e.getClientRects().length"
+        return self.run(f"return [...document.querySelectorAll(arguments[0])].filter({shown})", css)
 
     def texts(self, css: str) -> list[str]:
         """What visible elements say; read at once, so that none is replaced half way."""
@@ -193,11 +197,13 @@ class Visitor:
 
     def field(self, label: str) -> Any:
         """The field with a label; of a slider the box with its number."""
-        for element in self.visible("input, textarea"):
-            name = element.accessible_name
-            if name.startswith((label, f"number input for {label}")):
-                return element
-        raise AssertionError(f"there is no field {label!r}")
+        names = (label, f"number input for {label}")
+        return self.until(
+            lambda: next(
+                (e for e in self.visible("input, textarea") if e.accessible_name.startswith(names)),
+                None,
+            )
+        )
 
     def fill(self, label: str, text: str) -> None:
         """Replace what a field holds; a choice is taken by Enter."""
@@ -205,9 +211,8 @@ class Visitor:
 
         field = self.field(label)
         self.run("arguments[0].scrollIntoView({block: 'center'})", field)
-        if (
-            field.get_attribute("rows") != "1" and field.tag_name == "textarea"
-        ):  # as a paste: at once
+        if field.tag_name == "textarea" and field.get_attribute("rows") != "1":
+            # As a paste does it: at once.
             self.run(
                 "const e = arguments[0], set = Object.getOwnPropertyDescriptor("
                 "HTMLTextAreaElement.prototype, 'value').set; e.focus(); set.call(e, arguments[1]);"

@@ -16,6 +16,7 @@ from runs import RECIPE, REPO, flags, make_split
 import hfbio
 from hfbio.data.pasted import read_pasted
 from hfbio.model.scores import scan
+from space_speed import measure
 
 pytestmark = [
     pytest.mark.timeout(300),
@@ -136,17 +137,20 @@ def test_the_table_sorts_and_filters(page):
     def column(name):
         """Cells of the table by the name of their column."""
         return page.run(
-            """const names = [...document.querySelectorAll('th[role=columnheader]')].map(e => e.title);
-            return [...document.querySelectorAll('.virtual-row')].filter(e => e.getClientRects().length)
+            """const all = css => [...document.querySelectorAll(css)];
+            const names = all('th[role=columnheader]').map(e => e.title);
+            return all('.virtual-row').filter(e => e.getClientRects().length)
               .map(e => e.children[names.indexOf(arguments[0])]?.textContent.trim());""",
             name,
         )
 
     unsorted = page.until(lambda: column("perplexity, about"))
     assert len(unsorted) == 6
-    (menu,) = page.visible("th[title='perplexity, about'] .cell-menu-button")
-    page.run("arguments[0].scrollIntoView({block: 'center', inline: 'center'})", menu)
-    menu.click()
+    page.run(  # it shows when pointed at
+        "const heading = document.querySelector('th[title=\"perplexity, about\"]');"
+        "heading.scrollIntoView({block: 'center', inline: 'center'});"
+        "heading.querySelector('.cell-menu-button').click()"
+    )
     page.until(lambda: page.pressed("[role=menuitem]", "Sort ascending"))
     page.until(lambda: column("perplexity, about") == sorted(unsorted, key=float))
     wanted = column("CDR3")[2]
@@ -248,9 +252,7 @@ def test_a_redesign_keeps_what_is_frozen_and_obeys_lengths_and_motifs(page, mode
     for chain, loop in zip(designs.values(), loops):
         assert chain == head + loop + tail
         assert 9 <= len(loop) <= 11
-        assert (
-            "W" not in loop
-        )  # one residue in six of the training loops' middles is not: see below
+        assert "W" not in loop  # four random loops lack it one time in six
     table = rows(page.download("Download CSV"))
     assert [row["cdr3_aa"] for row in table] == loops
 
@@ -267,8 +269,8 @@ def test_pairs_and_scfvs_are_split_and_said_so(page):
         assert "".join(letters) == HEAVY  # the model knows heavy chains alone
         assert any("IGK" in note for note in page.texts(".notes li"))
     page.fill("Chain to redesign", "ACGTXXXX<b>")
+    page.until(lambda: not page.visible("#editor button"))
     page.until(lambda: page.texts(".fault, .notes li"))
-    assert not page.visible("#editor button")
 
 
 @slow
@@ -313,7 +315,8 @@ def test_scores_of_the_strip_the_map_and_the_file_are_the_models(page, model):
     (wanted,) = scan(model, antibody)
     assert strips[0].endswith(f"{wanted.nats.mean():.3f} nats a residue")
     titles = page.run(
-        "return [...document.querySelector('.heat').querySelectorAll('td[title]')].map(e => e.title)"
+        "return [...document.querySelector('.heat').querySelectorAll('td[title]')]"
+        ".map(e => e.title)"
     )
     assert len(titles) == 19 * len(HEAVY)
     page.until(lambda: page.visible(".downloads button"))
@@ -473,3 +476,11 @@ def test_the_keyboard_reaches_the_button_and_shows_where_it_is(page):
     assert not [name for name, seen in reached if not seen]
     page.driver.switch_to.active_element.send_keys(Keys.ENTER)
     wait_for_files(page)
+
+
+@slow
+def test_nobody_waits_longer_than_three_seconds(page):
+    # The best of three: other programs of the machine make a page slow, never fast.
+    interactive, first = zip(*(measure(page) for _ in range(3)))
+    assert min(interactive) <= 3
+    assert min(first) <= 3

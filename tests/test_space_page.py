@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -23,6 +24,7 @@ import yaml
 from packaging.requirements import Requirement
 from runs import flags, make_split
 
+import hfbio
 from hfbio.bundle import Manifest, write_manifest
 from hfbio.errors import MissingExtra, SettingError
 from hfbio.model.describe import Described, DescribedChain
