@@ -130,7 +130,7 @@ def test_a_request_leaves_no_folder_behind(tuned_page, tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     handlers = tuned_page.handlers()
     (redesign,) = [n for n, h in handlers.items() if h.name == "run" and len(h.inputs) == 13]
-    sent = [HEAVY, None, "cdr3", 0, 0, [], 2, 1, 0.3, "", 3, 1, False]
+    sent = [HEAVY, None, "cdr3", 2, 0, 0, [], 1, 0.3, "", 3, 1, False]
     (*_, answer) = tuned_page.send(redesign, sent)
     files = [d["value"] for d in answer["output"]["data"] if isinstance(d, dict) and "value" in d]
     names = [f["path"].rsplit("/", 1)[-1] for f in files if "path" in f]

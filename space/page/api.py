@@ -181,6 +181,8 @@ def _designs(answer: Answer) -> dict[str, Any]:
         "designs": [row(d, one) for d, one in zip(designs.kept, answer.described, strict=True)],
         "report": designs.report.to_dict(),
     }
+    if missing := answer.described[0].missing if answer.described else ():
+        found["missing"] = list(missing)  # extras of hfbio without which some numbers are empty
     if designs.report.kept < designs.report.asked:
         found["shortfall"] = shortfall(designs)
     if answer.base is not None:
