@@ -7,9 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from hfbio.errors import HfbioError
 from page import ask, controls
-from page.results import Results, answered, fault, results, stops
+from page.results import Results, answers, results
 from page.studio import Studio
 
 TAG = "tags."
@@ -61,25 +60,9 @@ def build(
         with gr.Column(scale=3, min_width=300):
             place = results("Press Generate. Designs fill in here, and can be downloaded.", studio)
 
-    def run(*values: Any) -> Iterator[tuple[Any, ...]]:
-        sent = controls.named(fields, values)
+    def read(sent: dict[str, Any]) -> ask.Generation:
         tags = {name.removeprefix(TAG): v for name, v in sent.items() if name.startswith(TAG)}
-        try:
-            wanted = ask.generation({**sent, "tags": tags}, model)
-        except HfbioError as error:
-            yield fault(error)
-            return
-        yield from answered(studio, lambda: compute(wanted), ask.link("generate", sent))
+        return ask.generation({**sent, "tags": tags}, model)
 
-    event = button.click(
-        run,
-        list(fields.values()),
-        place.outputs,
-        api_visibility="private",
-        preprocess=False,
-        concurrency_id="model",
-        concurrency_limit=1,
-        show_progress_on=place.said,
-    )
-    stops(stop, event, place.said)
+    answers("generate", studio, compute, (button, stop), fields, place, read)
     return fields, place

@@ -13,7 +13,7 @@ from hfbio.numbering import number as number_chain
 from hfbio.numbering.scheme import label
 from hfbio.record import Antibody
 from page import ask, controls, paste, show
-from page.results import Results, answered, fault, results, stops
+from page.results import Results, answers, results
 from page.studio import Studio, in_words, open_places
 
 EDITOR = Path(__file__).with_name("editor.js").read_text(encoding="utf-8")
@@ -92,26 +92,10 @@ def build(
     fields["free"].input(written, [box.text, box.chain, fields["free"]], editor, **quiet)
     editor.select(pressed, [box.text, box.chain], [fields["free"], editor], **quiet)
 
-    def run(*values: Any) -> Iterator[tuple[Any, ...]]:
-        sent = controls.named(fields, values)
-        try:
-            wanted = ask.redesign(sent, studio.model)
-        except HfbioError as error:
-            yield fault(error)
-            return
-        yield from answered(studio, lambda: compute(wanted), ask.link("redesign", sent))
+    def read(sent: dict[str, Any]) -> ask.Redesign:
+        return ask.redesign(sent, studio.model)
 
-    event = button.click(
-        run,
-        list(fields.values()),
-        place.outputs,
-        api_visibility="private",
-        preprocess=False,
-        concurrency_id="model",
-        concurrency_limit=1,
-        show_progress_on=place.said,
-    )
-    stops(stop, event, place.said)
+    answers("redesign", studio, compute, (button, stop), fields, place, read)
     return fields, place
 
 

@@ -16,7 +16,7 @@ from hfbio.errors import HfbioError
 from hfbio.model.describe import Described
 from hfbio.report.designs import write_rows
 from hfbio.score.panel import CHAIN_ENDS, Design
-from page import show
+from page import ask, show
 from page.studio import Answer, Step, Studio, row
 
 FORMATS = {"FASTA": "designs.fasta", "CSV": "designs.csv", "AIRR TSV": "designs.tsv"}
@@ -107,6 +107,50 @@ def stops(button: gr.Button, event: Any, said: gr.HTML) -> None:
         lambda: show.status("Stopped."), None, said, queue=False, show_progress="hidden",
         api_visibility="private",
     )  # fmt: skip
+
+
+def answers(
+    tab: str,
+    studio: Studio,
+    compute: Callable[[Any], Iterator[Any]],
+    buttons: tuple[gr.Button, gr.Button],
+    fields: dict[str, Any],
+    place: Results,
+    read: Callable[[dict[str, Any]], Any],
+) -> None:
+    """Let one button ask for designs and another end that.
+
+    Args:
+        tab: of the link.
+        studio: for what the model is called.
+        compute: does what was asked for, step by step.
+        buttons: the one that asks, the one that ends.
+        fields: widgets by the names of the link.
+        place: where designs go.
+        read: checks the values of the fields, by their names, and raises `HfbioError`.
+    """
+
+    def run(*values: Any) -> Iterator[tuple[Any, ...]]:
+        sent = dict(zip(fields, values, strict=True))
+        try:
+            wanted = read(sent)
+        except HfbioError as error:
+            yield fault(error)
+            return
+        yield from answered(studio, lambda: compute(wanted), ask.link(tab, sent))
+
+    start, stop = buttons
+    event = start.click(
+        run,
+        list(fields.values()),
+        place.outputs,
+        api_visibility="private",
+        preprocess=False,
+        concurrency_id="model",
+        concurrency_limit=1,
+        show_progress_on=place.said,
+    )
+    stops(stop, event, place.said)
 
 
 def answered(
