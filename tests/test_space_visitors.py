@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 import threading
 import uuid
@@ -102,7 +101,7 @@ def test_stop_ends_the_work(tuned_page, held):
     began, ended = held
     session, number, event = join(tuned_page, *BROWSER)
     url = f"{tuned_page.url}/gradio_api"
-    reading = threading.Thread(target=leave_in_the_middle, args=(tuned_page, session))
+    reading = threading.Thread(target=leave_in_the_middle, args=(tuned_page, session, began))
     reading.start()
     assert began.wait(WAIT)
     body = {"session_hash": session, "fn_index": number, "event_id": event}
@@ -115,7 +114,7 @@ def test_stop_ends_the_work(tuned_page, held):
 def test_who_leaves_the_queue_is_not_computed(tuned_page, held):
     began, ended = held
     first, _, _ = join(tuned_page, *PROGRAM)
-    reader = threading.Thread(target=leave_in_the_middle, args=(tuned_page, first))
+    reader = threading.Thread(target=leave_in_the_middle, args=(tuned_page, first, began))
     second, number, event = join(tuned_page, *PROGRAM)
     body = {"session_hash": second, "fn_index": number, "event_id": event}
     httpx.post(f"{tuned_page.url}/gradio_api/cancel", json=body, timeout=WAIT)
