@@ -125,33 +125,6 @@ def test_two_works_never_compute_at_once_even_when_the_first_was_left():
     assert most == [1, 1]
 
 
-def test_a_reader_that_goes_before_its_turn_starts_no_work():
-    holding, let_go, started = threading.Event(), threading.Event(), []
-
-    def long(tell):
-        holding.set()
-        assert let_go.wait(WAIT)
-        return "long"
-
-    before = set(threading.enumerate())
-    first = stream(long, seconds=WAIT)
-    got = []
-    reading = threading.Thread(target=lambda: got.extend(first))
-    reading.start()
-    assert holding.wait(WAIT)
-    second = stream(lambda tell: started.append(1), seconds=WAIT)
-    waiting = threading.Thread(target=lambda: got.append(next(second)))
-    del waiting  # a generator that was never asked has started nothing
-    second.close()
-    let_go.set()
-    reading.join(WAIT)
-    assert got == ["long"]
-    assert not started
-    for thread in set(threading.enumerate()) - before:
-        thread.join(WAIT)
-    assert set(threading.enumerate()) <= before
-
-
 def test_too_long_a_computation_is_told_to_ask_for_less():
     def work(tell):
         while True:

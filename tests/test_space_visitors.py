@@ -169,6 +169,19 @@ def test_fifty_visitors_at_once(mini):
     assert max(found.positions) > 40  # who is told their place waits at ease
 
 
+def test_visitors_of_the_past_are_forgotten(mini, monkeypatch):
+    """Gradio keeps about 0.5 MB for each session, and by itself 10,000 of them."""
+    holder = mini.blocks.state_holder
+    assert LIMITS.waiting < holder.capacity == LIMITS.sessions
+    monkeypatch.setattr(holder, "capacity", 3)
+    (read, *_) = [n for n, h in mini.handlers().items() if h.name == "read"]
+    before = len(holder.session_data)
+    for _ in range(before + 3):
+        mini.send(read, ["", None, ""])
+    # One goes for each that comes: no more than were there, whoever comes.
+    assert len(holder.session_data) <= max(before, 3)
+
+
 def test_a_full_queue_says_so(mini, monkeypatch):
     monkeypatch.setattr(mini.blocks._queue, "max_size", 2)
     release, began = threading.Event(), threading.Event()

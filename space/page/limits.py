@@ -23,6 +23,7 @@ class Limits:
     request: int = 1_000_000  # bytes; 50,000 characters take up to 600,000 as JSON
     seconds: float = 120.0  # of computing for one request
     waiting: int = 100  # requests in the queue; one computes at a time
+    sessions: int = 200  # remembered, 0.5 MB each; more than wait
     block: int = 8  # designs of one network pass: small, so that the first ones show early
 
 

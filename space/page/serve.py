@@ -28,6 +28,7 @@ def serve(blocks: gr.Blocks, **settings: Any) -> None:
         theme=THEME,
         css=CSS,
         ssr_mode=False,
+        state_session_capacity=LIMITS.sessions,  # Gradio's own is 10,000, which would be 5 GB
         footer_links=["api"],
         run_history=False,  # nothing of what visitors ask is kept
         mcp_server=importlib.util.find_spec("mcp") is not None,

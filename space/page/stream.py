@@ -52,8 +52,6 @@ def stream(work: Callable[[Callable[[Any], None]], Any], *, seconds: float) -> I
                         said[:] = [step]
                         changed.notify()
 
-                if gone.is_set():
-                    return
                 outcome = True, work(tell)
         except BaseException as error:  # the reader's thread raises it again
             outcome = False, error
