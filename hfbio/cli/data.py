@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -21,11 +22,15 @@ def import_(
     species: Annotated[
         str, typer.Option(help="Species of rows that name none: human, mouse.")
     ] = "",
+    num_proc: Annotated[
+        int | None, typer.Option("--num_proc", min=1, help="Processes; default: all cores.")
+    ] = None,
 ) -> None:
     """Read, number, clean and de-duplicate antibody sequences into one table."""
     from hfbio.data import import_table
 
-    typer.echo(import_table(sources, output, species=species))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    typer.echo(import_table(sources, output, species=species, num_proc=num_proc or cores or 1))
 
 
 @app.command("simulate")
