@@ -267,7 +267,7 @@ def test_two_imports_do_not_write_one_table(chains, tmp_path):
 
 
 def test_rows_are_written_in_groups_of_one_size(tmp_path, monkeypatch):
-    monkeypatch.setattr("hfbio.data.merge.ROW_GROUP", 10)
+    monkeypatch.setattr("hfbio.data.table.ROW_GROUP", 10)
     items = [
         AntibodyRecord(str(i), f"{i:07}", regions=tuple(range(8)), source=f"f:{i}")
         for i in range(47)

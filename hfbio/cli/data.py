@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import typer
 
@@ -68,14 +68,24 @@ def split(
     table: Annotated[Path, typer.Argument(help="A table that `hfbio data import` wrote.")],
     output_dir: Annotated[Path, typer.Option("--output_dir", help="Folder for the three tables.")],
     by: Annotated[
-        str, typer.Option(help="clone, or random (only to measure what leaks).")
-    ] = "clone",
+        str,
+        typer.Option(
+            help="clone+cluster, clone, cluster, v_family, subject, column:NAME, time:NAME, "
+            "or random (only to measure what leaks)."
+        ),
+    ] = "clone+cluster",
     seed: Annotated[int, typer.Option(help="Of the assignment of groups.")] = 0,
+    max_identity: Annotated[
+        float | None,
+        typer.Option(
+            "--max_identity", help="Drop train chains this like a test chain, such as 0.95."
+        ),
+    ] = None,
 ) -> None:
-    """Split a table so that no clone is on two sides, and report what still leaks."""
+    """Split a table so that no relatives are on two sides, and report what still leaks."""
     from hfbio.data import split_table
 
-    typer.echo(split_table(table, output_dir, by=cast(Any, by), seed=seed))
+    typer.echo(split_table(table, output_dir, by=by, seed=seed, max_identity=max_identity))
 
 
 def _range(text: str) -> tuple[float, float]:

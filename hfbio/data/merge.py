@@ -17,7 +17,6 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from hfbio.data.duplicates import FreeNames, stems
@@ -25,7 +24,7 @@ from hfbio.data.firsts import N_HELD, Firsts, key, on_disk
 from hfbio.data.partitions import Partitions
 from hfbio.data.reject import Fault, Reject
 from hfbio.data.shards import read_shard
-from hfbio.data.table import HASH_BYTES, ROW_GROUP, SCHEMA, hash_of_hashes, row_hashes
+from hfbio.data.table import HASH_BYTES, SCHEMA, TableWriter, hash_of_hashes, row_hashes
 
 _COUNT: Final = "duplicate_count"
 _ID: Final = "sequence_id"
@@ -67,7 +66,7 @@ def merge(
     names = _Names(folder / "names", len(first))
     with (
         rejects.open("w", encoding="utf-8", newline="") as file,
-        _Groups(output) as groups,
+        TableWriter(output) as groups,
     ):
         writer = csv.writer(file, delimiter="\t", lineterminator="\n")
         writer.writerow(column.name for column in fields(Reject))
@@ -258,29 +257,3 @@ class _Names:
 
     def close(self) -> None:
         self._file.close()
-
-
-class _Groups:
-    """A Parquet file whose row groups have one size, whatever comes in."""
-
-    def __init__(self, path: Path) -> None:
-        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
-        self._waiting: list[pa.Table] = []
-        self._n_waiting = 0
-
-    def __enter__(self) -> _Groups:
-        return self
-
-    def __exit__(self, *fault: object) -> None:
-        if fault[0] is None and self._n_waiting:
-            self._writer.write_table(pa.concat_tables(self._waiting))
-        self._writer.close()
-
-    def add(self, rows: pa.Table) -> None:
-        self._waiting.append(rows)
-        self._n_waiting += rows.num_rows
-        while self._n_waiting >= ROW_GROUP:
-            table = pa.concat_tables(self._waiting)
-            self._writer.write_table(table.slice(0, ROW_GROUP))
-            self._waiting = [table.slice(ROW_GROUP)]
-            self._n_waiting = self._waiting[0].num_rows

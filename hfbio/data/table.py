@@ -97,6 +97,33 @@ def read_groups(path: Path) -> Iterator[pa.Table]:
             n_before += table.num_rows
 
 
+class TableWriter:
+    """A Parquet file under `SCHEMA` whose row groups have one size, whatever comes in."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
+        self._waiting: list[pa.Table] = []
+        self._n_waiting = 0
+
+    def __enter__(self) -> TableWriter:
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        if fault[0] is None and self._n_waiting:
+            self._writer.write_table(pa.concat_tables(self._waiting))
+        self._writer.close()
+
+    def add(self, rows: pa.Table) -> None:
+        """Write rows behind those before."""
+        self._waiting.append(rows)
+        self._n_waiting += rows.num_rows
+        while self._n_waiting >= ROW_GROUP:
+            table = pa.concat_tables(self._waiting)
+            self._writer.write_table(table.slice(0, ROW_GROUP))
+            self._waiting = [table.slice(ROW_GROUP)]
+            self._n_waiting = self._waiting[0].num_rows
+
+
 def digest(table: pa.Table) -> str:
     """SHA-256 of what the table says, in hexadecimal.
 
