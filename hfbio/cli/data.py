@@ -10,7 +10,9 @@ import typer
 
 from hfbio.errors import SettingError
 
-app = typer.Typer(help="Import, simulate and split antibody tables.", no_args_is_help=True)
+app = typer.Typer(
+    help="Import, simulate, split and describe antibody tables.", no_args_is_help=True
+)
 
 
 @app.command("import")
@@ -61,6 +63,25 @@ def simulate(
         clone_size=clone_size,
     )
     typer.echo(report)
+
+
+@app.command("stats")
+def stats(
+    table: Annotated[Path, typer.Argument(help="A table that `hfbio data import` wrote.")],
+    output_dir: Annotated[
+        Path | None, typer.Option("--output_dir", help="Folder for stats.html and stats.json.")
+    ] = None,
+) -> None:
+    """Count loci, isotypes, V families, lengths and germline identity of a table."""
+    from hfbio.data.stats import table_stats
+
+    found = table_stats(table)
+    if output_dir is None:
+        typer.echo(found)
+        return
+    from hfbio.report.table import write_stats
+
+    typer.echo(write_stats(found, output_dir))
 
 
 @app.command("split")

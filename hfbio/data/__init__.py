@@ -8,6 +8,7 @@ from hfbio.data.readers import read
 from hfbio.data.reject import Fault, Reject
 from hfbio.data.simulate import simulate, simulate_table
 from hfbio.data.split import SplitReport, split_table
+from hfbio.data.stats import TableStats, table_stats
 
 __all__ = [
     "Fault",
@@ -17,6 +18,7 @@ __all__ = [
     "Pasted",
     "Reject",
     "SplitReport",
+    "TableStats",
     "import_table",
     "load_table",
     "measure_leak",
@@ -27,4 +29,5 @@ __all__ = [
     "simulate",
     "simulate_table",
     "split_table",
+    "table_stats",
 ]
