@@ -84,6 +84,20 @@ def stats(
     typer.echo(write_stats(found, output_dir))
 
 
+@app.command("thin")
+def thin(
+    table: Annotated[Path, typer.Argument(help="A table that `hfbio data import` wrote.")],
+    output: Annotated[Path, typer.Option(help="Table to write, .parquet.")],
+    per_group: Annotated[int, typer.Option("--per_group", help="Chains or cells of a group.")] = 1,
+    by: Annotated[str, typer.Option(help="What makes a group; see `hfbio data split`.")] = "clone",
+    seed: Annotated[int, typer.Option(help="Of the choice.")] = 0,
+) -> None:
+    """Keep a few chains of each clone, cluster or V family, so that no large one rules."""
+    from hfbio.data import thin_table
+
+    typer.echo(thin_table(table, output, by=by, per_group=per_group, seed=seed))
+
+
 @app.command("split")
 def split(
     table: Annotated[Path, typer.Argument(help="A table that `hfbio data import` wrote.")],

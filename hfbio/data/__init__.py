@@ -9,6 +9,7 @@ from hfbio.data.reject import Fault, Reject
 from hfbio.data.simulate import simulate, simulate_table
 from hfbio.data.split import SplitReport, split_table
 from hfbio.data.stats import TableStats, table_stats
+from hfbio.data.thinned import ThinReport, thin_table
 
 __all__ = [
     "Fault",
@@ -19,6 +20,7 @@ __all__ = [
     "Reject",
     "SplitReport",
     "TableStats",
+    "ThinReport",
     "import_table",
     "load_table",
     "measure_leak",
@@ -30,4 +32,5 @@ __all__ = [
     "simulate_table",
     "split_table",
     "table_stats",
+    "thin_table",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
@@ -127,6 +126,11 @@ def _is_ours(folder: Path) -> bool:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
+    try:
+        import fcntl
+    except ImportError:  # Windows, which refuses by itself to replace a shard that is being read
+        yield
+        return
     # The system lets go of the lock when the process ends, however it ends.
     file: IO[str]
     with (folder / _LOCK).open("w") as file:
