@@ -74,8 +74,9 @@ def import_table(
 
     Rejects are listed with their lines in ``OUTPUT`` with the suffix ``.rejects.tsv``. Both files
     appear complete or not at all. However many rows there are, one row group of the table and a
-    few pieces of 5,000 rows for each process are in memory. What is numbered waits in the folder ``OUTPUT.partial``: the same call goes on there after a
-    kill or Ctrl-C, if the sources are files that have not changed; else it starts anew and says so.
+    few pieces of 5,000 rows for each process are in memory. What is numbered waits in the folder
+    ``OUTPUT.partial``: the same call goes on there after a kill or Ctrl-C, if the sources are
+    files that have not changed; else it starts anew and says so.
 
     Args:
         sources: see `hfbio.data.read`.
