@@ -31,7 +31,7 @@ def make_split(folder: Path, n_chains: int = N_CHAINS) -> Path:
     source = folder / "chains.csv"
     source.write_text("sequence_id,sequence_aa,locus,species,c_call\n" + "".join(rows))
     import_table([source], folder / "table.parquet", progress=False)
-    split_table(folder / "table.parquet", folder / "split")
+    split_table(folder / "table.parquet", folder / "split", by="clone")
     return folder / "split"
 
 

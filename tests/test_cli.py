@@ -24,6 +24,8 @@ COMMANDS += [
     ["embed"],
     ["models"],
     ["data", "simulate"],
+    ["data", "stats"],
+    ["data", "thin"],
     ["push"],
 ]
 COMMANDS += [["space"], ["space", "create"], ["space", "launch"]]
@@ -60,6 +62,20 @@ def table(tmp_path):
 
 
 # --- help --------------------------------------------------------------------------------------
+
+
+def test_a_table_is_imported_counted_and_thinned(hfbio, table, tmp_path):
+    code, out, _ = hfbio("data", "import", table, "--output", "t.parquet", "--num_proc", 2)
+    assert (code, out.splitlines()[0].split()) == (0, ["read", "3"])
+    code, out, _ = hfbio("data", "stats", "t.parquet", "--output_dir", "s")
+    assert (code, out.splitlines()[0].split()) == (0, ["rows", "3"])
+    assert sorted(p.name for p in (tmp_path / "s").iterdir()) == ["stats.html", "stats.json"]
+    code, out, _ = hfbio("data", "thin", "t.parquet", "--output", "u.parquet")
+    assert (code, out.splitlines()[0].split()) == (0, ["kept", "3"])
+    options = ["--by", "random", "--max_identity", "2"]
+    code, _, err = hfbio("data", "split", "t.parquet", "--output_dir", "p", *options)
+    assert code == 2
+    assert "max_identity" in err
 
 
 def test_help_is_there_for_every_command_before_anything_heavy_is_imported():

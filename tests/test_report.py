@@ -50,7 +50,7 @@ def split(tmp_path_factory):
     chains = enumerate(map(heavy_with, random_cdr3s(12)))
     fasta.write_text("".join(f">c{i}\n{sequence}\n" for i, sequence in chains))
     import_table([fasta], folder / "table.parquet", progress=False)
-    split_table(folder / "table.parquet", folder / "split", fractions=(0.5, 0.25, 0.25))
+    split_table(folder / "table.parquet", folder / "split", by="clone", fractions=(0.5, 0.25, 0.25))
     return json.loads((folder / "split" / "split.json").read_text())
 
 

@@ -51,7 +51,7 @@ def data(tmp_path_factory):
     source = folder / "cells.csv"
     source.write_text("sequence_id,sequence_aa,cell_id,c_call\n" + "".join(rows))
     import_table([source], folder / "table.parquet", progress=False)
-    split_table(folder / "table.parquet", folder / "split")
+    split_table(folder / "table.parquet", folder / "split", by="clone")
     return folder / "split"
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated
 
 import typer
 
 from hfbio.errors import SettingError
 
-app = typer.Typer(help="Import, simulate and split antibody tables.", no_args_is_help=True)
+app = typer.Typer(
+    help="Import, simulate, split and describe antibody tables.", no_args_is_help=True
+)
 
 
 @app.command("import")
@@ -21,11 +24,15 @@ def import_(
     species: Annotated[
         str, typer.Option(help="Species of rows that name none: human, mouse.")
     ] = "",
+    num_proc: Annotated[
+        int | None, typer.Option("--num_proc", min=1, help="Processes; default: all cores.")
+    ] = None,
 ) -> None:
     """Read, number, clean and de-duplicate antibody sequences into one table."""
     from hfbio.data import import_table
 
-    typer.echo(import_table(sources, output, species=species))
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    typer.echo(import_table(sources, output, species=species, num_proc=num_proc or cores or 1))
 
 
 @app.command("simulate")
@@ -58,19 +65,62 @@ def simulate(
     typer.echo(report)
 
 
+@app.command("stats")
+def stats(
+    table: Annotated[Path, typer.Argument(help="A table that `hfbio data import` wrote.")],
+    output_dir: Annotated[
+        Path | None, typer.Option("--output_dir", help="Folder for stats.html and stats.json.")
+    ] = None,
+) -> None:
+    """Count loci, isotypes, V families, lengths and germline identity of a table."""
+    from hfbio.data.stats import table_stats
+
+    found = table_stats(table)
+    if output_dir is None:
+        typer.echo(found)
+        return
+    from hfbio.report.table import write_stats
+
+    typer.echo(write_stats(found, output_dir))
+
+
+@app.command("thin")
+def thin(
+    table: Annotated[Path, typer.Argument(help="A table that `hfbio data import` wrote.")],
+    output: Annotated[Path, typer.Option(help="Table to write, .parquet.")],
+    per_group: Annotated[int, typer.Option("--per_group", help="Chains or cells of a group.")] = 1,
+    by: Annotated[str, typer.Option(help="What makes a group; see `hfbio data split`.")] = "clone",
+    seed: Annotated[int, typer.Option(help="Of the choice.")] = 0,
+) -> None:
+    """Keep a few chains of each clone, cluster or V family, so that no large one rules."""
+    from hfbio.data import thin_table
+
+    typer.echo(thin_table(table, output, by=by, per_group=per_group, seed=seed))
+
+
 @app.command("split")
 def split(
     table: Annotated[Path, typer.Argument(help="A table that `hfbio data import` wrote.")],
     output_dir: Annotated[Path, typer.Option("--output_dir", help="Folder for the three tables.")],
     by: Annotated[
-        str, typer.Option(help="clone, or random (only to measure what leaks).")
-    ] = "clone",
+        str,
+        typer.Option(
+            help="clone+cluster, clone, cluster, v_family, subject, column:NAME, time:NAME, "
+            "or random (only to measure what leaks)."
+        ),
+    ] = "clone+cluster",
     seed: Annotated[int, typer.Option(help="Of the assignment of groups.")] = 0,
+    max_identity: Annotated[
+        float | None,
+        typer.Option(
+            "--max_identity", help="Drop train chains this like a test chain, such as 0.95."
+        ),
+    ] = None,
 ) -> None:
-    """Split a table so that no clone is on two sides, and report what still leaks."""
+    """Split a table so that no relatives are on two sides, and report what still leaks."""
     from hfbio.data import split_table
 
-    typer.echo(split_table(table, output_dir, by=cast(Any, by), seed=seed))
+    typer.echo(split_table(table, output_dir, by=by, seed=seed, max_identity=max_identity))
 
 
 def _range(text: str) -> tuple[float, float]:

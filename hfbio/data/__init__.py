@@ -8,6 +8,8 @@ from hfbio.data.readers import read
 from hfbio.data.reject import Fault, Reject
 from hfbio.data.simulate import simulate, simulate_table
 from hfbio.data.split import SplitReport, split_table
+from hfbio.data.stats import TableStats, table_stats
+from hfbio.data.thinned import ThinReport, thin_table
 
 __all__ = [
     "Fault",
@@ -17,6 +19,8 @@ __all__ = [
     "Pasted",
     "Reject",
     "SplitReport",
+    "TableStats",
+    "ThinReport",
     "import_table",
     "load_table",
     "measure_leak",
@@ -27,4 +31,6 @@ __all__ = [
     "simulate",
     "simulate_table",
     "split_table",
+    "table_stats",
+    "thin_table",
 ]

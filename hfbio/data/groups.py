@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations, pairwise
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from hfbio.record import Antibody, AntibodyRecord, Locus
+from hfbio.data.links import Links, keys
+from hfbio.record import Antibody, Locus
 
 CDRH3_IDENTITY: Final = 0.8
 """Least identity of two CDRH3 of one length in one group.
@@ -19,11 +22,23 @@ The threshold by which clonotypes are usually called; with it 0 % of test chains
 CDRH3 in train, and 4.1 % a train chain at 95 % (10,492 unique VH). See Gupta et al. 2017,
 J. Immunol. 198, 2489, for what such thresholds separate."""
 
-_SMALL: Final = 64  # sequences compared all against all without an index
+COLUMNS: Final = ("sequence_aa", "locus", "clone_id", "subject", "cell_id", "cdr3_aa")
+"""Columns that groups depend on."""
+
+_FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)  # odd: letters of a block stay apart, modulo 2^64
 
 
 def clone_groups(antibodies: Sequence[Antibody]) -> NDArray[np.int64]:
-    """Group chains that share ancestry or nearly so: ``(N,)``, the group number of each record.
+    """`clone_links` of records, as ``(N,)`` group numbers; a pair counts as its heavy chain."""
+    records = [antibody.chains[0] for antibody in antibodies]
+    values = {name: [getattr(r, name) for r in records] for name in COLUMNS[:-1]}
+    values["cdr3_aa"] = [r.region("cdr3") for r in records]
+    columns = {name: pa.array(column, pa.string()) for name, column in values.items()}
+    return clone_links(pa.table(columns)).numbers()
+
+
+def clone_links(rows: pa.Table) -> Links:
+    """Group chains that share ancestry or nearly so.
 
     A group is a connected component of these links:
 
@@ -35,32 +50,56 @@ def clone_groups(antibodies: Sequence[Antibody]) -> NDArray[np.int64]:
       decides alone. CDR3s of light chains are short and little diverse: at 0.8 they, and through
       cells any shared light chain, would tie a whole repertoire into one group.
 
-    A pair counts as its heavy chain. Groups are numbered by first appearance.
+    Args:
+        rows: with the columns `COLUMNS`, N rows.
+
+    Returns:
+        Links of 0..N-1, to which more can be added.
     """
-    records = [antibody.chains[0] for antibody in antibodies]
-    links = _Links(len(records))
-    links.join((r.locus, r.sequence_aa) if not r.cell_id else "" for r in records)
-    links.join(r.clone_id and (r.subject, r.clone_id) for r in records)
-    links.join(_cell(r) for r in records)
-    paired = {(r.subject, r.cell_id) for r in records if r.cell_id and r.locus == Locus.IGH}
-    alone = (r.locus != Locus.IGH and (r.subject, r.cell_id) not in paired for r in records)
-    links.join(is_alone and (r.locus, r.region("cdr3")) for is_alone, r in zip(alone, records))
-    heavy = [r.region("cdr3") if r.locus == Locus.IGH else "" for r in records]
-    links.join(heavy)
-    first = {cdr3: i for i, cdr3 in reversed(list(enumerate(heavy))) if cdr3}
-    for a, b in similar_pairs(list(first), CDRH3_IDENTITY):
-        links.union(first[a], first[b])
-    return links.numbers()
+    links = cell_links(rows)
+    in_cell = keys(rows["cell_id"]) >= 0
+    links.join(np.where(in_cell, -1, keys(rows["locus"], rows["sequence_aa"])))
+    links.join(keys(rows["subject"], rows["clone_id"]))
+    heavy = is_heavy(rows)
+    cdr3s = keys(rows["locus"], rows["cdr3_aa"])
+    links.join(np.where(deciding(rows), cdr3s, -1))
+    _, first = np.unique(cdr3s[heavy & (cdr3s >= 0)], return_index=True)
+    distinct = np.flatnonzero(heavy & (cdr3s >= 0))[first]
+    sequences = rows["cdr3_aa"].take(pa.array(distinct)).to_pylist()
+    for a, b in similar(sequences, CDRH3_IDENTITY):
+        links.pair(distinct[a], distinct[b])
+    return links
 
 
-def cell_groups(records: Sequence[AntibodyRecord]) -> NDArray[np.int64]:
-    """``(N,)`` group numbers in which the chains of one cell are together and all others alone."""
-    links = _Links(len(records))
-    links.join(_cell(r) for r in records)
-    return links.numbers()
+def cell_links(rows: pa.Table) -> Links:
+    """Links in which the chains of one cell are together and all others alone."""
+    links = Links(rows.num_rows)
+    links.join(keys(rows["subject"], rows["cell_id"]))
+    return links
+
+
+def is_heavy(rows: pa.Table) -> NDArray[np.bool_]:
+    """``(N,)`` which rows are heavy chains."""
+    found: NDArray[np.bool_] = pc.equal(rows["locus"], str(Locus.IGH)).to_numpy()
+    return found
+
+
+def deciding(rows: pa.Table) -> NDArray[np.bool_]:
+    """``(N,)`` which rows groups are made by: all but light chains that come with a heavy one."""
+    heavy = is_heavy(rows)
+    cells = keys(rows["subject"], rows["cell_id"])
+    return heavy | (cells < 0) | ~np.isin(cells, cells[heavy])
 
 
 def similar_pairs(sequences: Sequence[str], identity: float) -> Iterator[tuple[str, str]]:
+    """The pairs of `similar`, as sequences."""
+    for a, b in similar(sequences, identity):
+        yield from ((sequences[i], sequences[j]) for i, j in zip(a.tolist(), b.tolist()))
+
+
+def similar(
+    sequences: Sequence[str], identity: float
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """All pairs of one length with at least ``identity`` equal positions, each pair at least once.
 
     Exact, without comparing all with all: two sequences with at most ``d`` differences, cut into
@@ -70,69 +109,47 @@ def similar_pairs(sequences: Sequence[str], identity: float) -> Iterator[tuple[s
     Args:
         sequences: distinct, ASCII.
         identity: share in (0.5, 1].
+
+    Returns:
+        Indices of the one and of the other of each pair, many pairs at a time.
     """
-    by_length: dict[int, list[str]] = defaultdict(list)
-    for sequence in sequences:
-        by_length[len(sequence)].append(sequence)
-    for length, members in by_length.items():
+    by_length: dict[int, list[int]] = defaultdict(list)
+    for i, sequence in enumerate(sequences):
+        by_length[len(sequence)].append(i)
+    for length, indices in by_length.items():
         n_different = int(length * (1 - identity) + 1e-9)
         if n_different == 0:
             continue
-        letters = np.array([list(m.encode()) for m in members], np.uint8)
-        for bucket in _buckets(members, length, n_different):
-            for i, j in _close(letters[bucket], n_different):
-                yield members[bucket[i]], members[bucket[j]]
+        members = np.array(indices)
+        text = "".join(sequences[i] for i in indices).encode()
+        letters = np.frombuffer(text, np.uint8).reshape(-1, length)
+        for a, b in _sharing_two_blocks(letters, n_different):
+            close = (letters[a] != letters[b]).sum(axis=1) <= n_different
+            yield members[a[close]], members[b[close]]
 
 
-def _cell(record: AntibodyRecord) -> Hashable:
-    return record.cell_id and (record.subject, record.cell_id)
-
-
-def _buckets(members: Sequence[str], length: int, n_different: int) -> Iterator[NDArray[np.int64]]:
-    """Index sets, so that every pair with at most ``n_different`` differences is in one of them."""
-    if len(members) <= _SMALL:
-        yield np.arange(len(members))
-        return
-    edges = np.linspace(0, length, n_different + 3).round().astype(int).tolist()
-    blocks = [slice(start, stop) for start, stop in pairwise(edges)]
+def _sharing_two_blocks(
+    letters: NDArray[np.uint8], n_different: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Row pairs in which every pair with at most ``n_different`` differences is."""
+    edges = np.linspace(0, letters.shape[1], n_different + 3).round().astype(int).tolist()
+    blocks = [_hashes(letters[:, start:stop]) for start, stop in pairwise(edges)]
     for one, two in combinations(blocks, 2):
-        shared: dict[tuple[str, str], list[int]] = defaultdict(list)
-        for i, member in enumerate(members):
-            shared[member[one], member[two]].append(i)
-        yield from (np.array(bucket) for bucket in shared.values() if len(bucket) > 1)
+        shared = (one * _FACTOR) ^ two  # two that are alike by chance are only compared in vain
+        order = np.argsort(shared, kind="stable")
+        shared = shared[order]
+        at = np.arange(len(order) - 1)
+        step = 1
+        while len(at := at[at + step < len(order)]):
+            at = at[shared[at] == shared[at + step]]
+            if len(at):
+                yield order[at], order[at + step]
+            step += 1
 
 
-def _close(letters: NDArray[np.uint8], n_different: int) -> Iterator[tuple[int, int]]:
-    for i in range(len(letters) - 1):
-        different = (letters[i + 1 :] != letters[i]).sum(axis=1)
-        for j in np.flatnonzero(different <= n_different):
-            yield i, i + 1 + int(j)
-
-
-class _Links:
-    """Disjoint sets of 0..n-1, joined by equal keys or one by one."""
-
-    def __init__(self, n: int) -> None:
-        self._parent = list(range(n))
-
-    def union(self, a: int, b: int) -> None:
-        a, b = self._root(a), self._root(b)
-        self._parent[max(a, b)] = min(a, b)
-
-    def join(self, keys: Iterable[Hashable]) -> None:
-        """Link all items with one key; a false key (empty, ``False``) links nothing."""
-        first: dict[Hashable, int] = {}
-        for i, key in enumerate(keys):
-            if key:
-                self.union(i, first.setdefault(key, i))
-
-    def numbers(self) -> NDArray[np.int64]:
-        names: dict[int, int] = {}
-        roots = (self._root(i) for i in range(len(self._parent)))
-        return np.array([names.setdefault(root, len(names)) for root in roots], np.int64)
-
-    def _root(self, i: int) -> int:
-        while self._parent[i] != i:
-            self._parent[i] = self._parent[self._parent[i]]
-            i = self._parent[i]
-        return i
+def _hashes(block: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    """``(m,)`` one number for the letters of each row."""
+    hashes = np.zeros(len(block), np.uint64)
+    for column in block.T:
+        hashes = (hashes + column) * _FACTOR
+    return hashes

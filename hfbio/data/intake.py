@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections import Counter
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import chain
+from dataclasses import dataclass
+from itertools import chain, islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Final
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 from hfbio.data.clean import clean
-from hfbio.data.duplicates import Duplicates
+from hfbio.data.duplicates import identity_of
+from hfbio.data.firsts import key
+from hfbio.data.merge import Merged, merge
+from hfbio.data.numberers import Numbering, Piece, number_pieces
 from hfbio.data.readers import read
-from hfbio.data.reject import Reject, write_rejects
+from hfbio.data.reject import Reject
+from hfbio.data.shards import Shards, kept_shards
 from hfbio.data.staging import staged_file
-from hfbio.data.table import SCHEMA, digest, from_arrow, read_arrow, to_arrow
-from hfbio.errors import DataError
+from hfbio.data.table import from_arrow, read_arrow
+from hfbio.errors import DataError, SettingError
 from hfbio.numbering import MAX_MISSING
 from hfbio.record import AntibodyRecord
 
 log = logging.getLogger(__name__)
 
-_CHUNK: Final = 20_000  # records held as Python objects before they become Arrow columns
-_COUNT: Final = "duplicate_count"
+_PIECE: Final = 5_000  # records or rejects held as Python objects before they go to disk
 
 
 @dataclass(frozen=True)
@@ -66,28 +67,39 @@ def import_table(
     *,
     species: str = "",
     max_missing: int = MAX_MISSING,
+    num_proc: int = 1,
     progress: bool = True,
 ) -> ImportReport:
     """Read, clean, number and de-duplicate ``sources`` into one Parquet table.
 
     Rejects are listed with their lines in ``OUTPUT`` with the suffix ``.rejects.tsv``. Both files
-    appear complete or not at all.
+    appear complete or not at all. However many rows there are, one row group of the table and a
+    few pieces of 5,000 rows for each process are in memory. What is numbered waits in the folder
+    ``OUTPUT.partial``: the same call goes on there after a kill or Ctrl-C, if the sources are
+    files that have not changed; else it starts anew and says so.
 
     Args:
         sources: see `hfbio.data.read`.
         output: the table, ``.parquet``; replaced if it exists.
         species: for rows whose source names none.
         max_missing: residues that a domain may lack at either end; see `hfbio.numbering.check`.
-        progress: show a running count on standard error, if that is a terminal.
+        num_proc: processes that number, started where there are more than 20,000 rows; more than
+            one needs a script whose own work stands under ``if __name__ == "__main__"``. The
+            result does not depend on it.
+        progress: show count, rate and rejects on standard error, if that is a terminal.
 
     Raises:
-        DataError: a source cannot be used, the output is not called ``.parquet``, or no chain is
-            left.
+        DataError: a source cannot be used, the output is not called ``.parquet``, no chain is
+            left, or another import writes the same table.
         MissingExtra: an ``example:`` needs a package that is not installed.
+        SettingError: ``num_proc`` is below 1.
     """
     path = table_path(output)
-    items = _cleaned(sources, species, max_missing)
-    return write_table(items, path, sources=sources, progress=progress)
+    if num_proc < 1:
+        raise SettingError(f"num_proc must be at least 1, got {num_proc}")
+    readers = [read(source) for source in sources]  # a wrong source stops before any work
+    items = chain.from_iterable(readers)
+    return _import(items, path, sources, Numbering(species, max_missing), num_proc, progress)
 
 
 def table_path(output: str | Path) -> Path:
@@ -122,14 +134,8 @@ def write_table(
     Raises:
         DataError: no chain is left.
     """
-    rejects = output.with_suffix(".rejects.tsv")
-    intake = _Intake(sources)
-    with staged_file(output) as partial, staged_file(rejects) as partial_rejects:
-        shown = _shown(items) if progress and sys.stderr.isatty() else items
-        write_rejects(intake.take(shown, n_wanted), partial_rejects)
-        table = intake.table()
-        pq.write_table(table, partial, compression="zstd")
-    return replace(intake.report(table), output=str(output), rejects=str(rejects))
+    wanted = items if n_wanted is None else _distinct(items, n_wanted)
+    return _import(wanted, output, sources, None, 1, progress)
 
 
 def read_numbered(
@@ -151,7 +157,7 @@ def read_numbered(
     """
     records: list[AntibodyRecord] = []
     rejects: list[Reject] = []
-    for item in _cleaned([source], species, max_missing):
+    for item in clean(read(source), species=species, max_missing=max_missing):
         if isinstance(item, Reject):
             rejects.append(item)
         else:
@@ -172,95 +178,95 @@ def load_table(source: str | Path) -> list[AntibodyRecord]:
     path = Path(source)
     if path.suffix == ".parquet" and not str(source).startswith("hf://"):
         return from_arrow(read_arrow(path))
-    intake = _Intake([source])
-    for item in _cleaned([source], "", MAX_MISSING):
-        intake.add(item)
-    table = intake.table()
-    if intake.rejected:
-        log.warning("%s:\n%s", source, intake.report(table))
-    return from_arrow(table)
+    with TemporaryDirectory() as folder:
+        table = Path(folder) / "table.parquet"
+        report = import_table([source], table, progress=False)
+        if report.n_rejected:
+            log.warning("%s:\n%s", source, report)
+        return from_arrow(read_arrow(table))
 
 
-class _Intake:
-    """Takes items one by one and becomes a table; counts all of them."""
+def _import(
+    items: Iterable[AntibodyRecord | Reject],
+    output: Path,
+    sources: Sequence[str | Path],
+    numbering: Numbering | None,
+    num_proc: int,
+    progress: bool,
+) -> ImportReport:
+    rejects = output.with_suffix(".rejects.tsv")
+    # Records that were made and not read cannot be asked for again.
+    known = sources if numbering else ()
+    settings = {"numbering": numbering, "piece": _PIECE}
+    with kept_shards(output, known, settings) as shards:
+        paths: list[Path] = []
+        done = number_pieces(_pieces(items, shards, paths), numbering, num_proc)
+        for _ in _shown(done) if progress and sys.stderr.isatty() else done:
+            pass
+        with staged_file(output) as partial, staged_file(rejects) as partial_rejects:
+            merged = merge(paths, shards.folder / "merge", partial, partial_rejects)
+            if not merged.n_kept:
+                raise DataError(_nothing_kept(sources, merged))
+    return ImportReport(
+        sources=tuple(map(str, sources)),
+        n_read=merged.n_read,
+        n_kept=merged.n_kept,
+        rejected=dict(merged.rejected.most_common()),
+        n_renamed=merged.n_renamed,
+        loci=dict(merged.loci.most_common()),
+        isotypes=dict(merged.isotypes.most_common()),
+        digest=merged.digest,
+        output=str(output),
+        rejects=str(rejects),
+    )
 
-    def __init__(self, sources: Sequence[str | Path]) -> None:
-        self.rejected: Counter[str] = Counter()
-        self._sources = tuple(map(str, sources))
-        self._n_read = 0
-        self._examples: list[Reject] = []
-        self._duplicates = Duplicates()
-        self._chunk: list[AntibodyRecord] = []
-        self._tables: list[pa.Table] = []
 
-    def take(
-        self, items: Iterable[AntibodyRecord | Reject], n_wanted: int | None
-    ) -> Iterator[Reject]:
-        """Add items until ``n_wanted`` rows are kept; gives the rejects as they come."""
-        for item in items:
-            if reject := self.add(item):
-                yield reject
-            if len(self._duplicates.counts) == n_wanted:
+def _pieces(
+    items: Iterable[AntibodyRecord | Reject], shards: Shards, paths: list[Path]
+) -> Iterator[Piece]:
+    """The pieces that are not finished yet; ``paths`` gets those of all, in order."""
+    items = iter(items)
+    while piece := list(islice(items, _PIECE)):
+        path = shards.path(len(paths))
+        paths.append(path)
+        if not path.exists():
+            yield path, piece
+
+
+def _distinct(
+    items: Iterable[AntibodyRecord | Reject], n_wanted: int
+) -> Iterator[AntibodyRecord | Reject]:
+    """Items up to the one with which ``n_wanted`` different records have come."""
+    seen: set[bytes] = set()
+    for item in items:
+        yield item
+        if isinstance(item, AntibodyRecord):
+            seen.add(key(identity_of(item)))
+            if len(seen) == n_wanted:
                 return
 
-    def add(self, item: AntibodyRecord | Reject) -> Reject | None:
-        """Keep a cleaned record, or give back the reject that it is or becomes."""
-        self._n_read += 1
-        result = item if isinstance(item, Reject) else self._duplicates.admit(item)
-        if isinstance(result, Reject):
-            self.rejected[result.reason] += 1
-            if len(self._examples) < 3:
-                self._examples.append(result)
-            return result
-        self._chunk.append(result)
-        if len(self._chunk) == _CHUNK:
-            self._tables.append(to_arrow(self._chunk))
-            self._chunk.clear()
-        return None
 
-    def table(self) -> pa.Table:
-        """All that was kept, in order, with the reads of duplicates added up."""
-        if not self._duplicates.counts:
-            raise DataError(self._nothing_kept())
-        table = pa.concat_tables([*self._tables, to_arrow(self._chunk)])
-        counts = pa.array(self._duplicates.counts, pa.int64())
-        return table.set_column(SCHEMA.get_field_index(_COUNT), _COUNT, counts)
-
-    def report(self, table: pa.Table) -> ImportReport:
-        return ImportReport(
-            sources=self._sources,
-            n_read=self._n_read,
-            n_kept=table.num_rows,
-            rejected={str(reason): n for reason, n in self.rejected.most_common()},
-            n_renamed=self._duplicates.n_renamed,
-            loci=dict(Counter(table["locus"].to_pylist()).most_common()),
-            isotypes=dict(Counter(table["isotype"].to_pylist()).most_common()),
-            digest=digest(table),
-        )
-
-    def _nothing_kept(self) -> str:
-        reasons = "; ".join(f"{reason}: {n}" for reason, n in self.rejected.most_common())
-        examples = "; ".join(
-            f"{r.source}:{r.line} {r.sequence_id}: {r.reason} {r.detail}".rstrip()
-            for r in self._examples
-        )
-        return (
-            f"{', '.join(self._sources)}: none of {self._n_read} chains is a full, new antibody "
-            f"variable domain ({reasons}); the first: {examples}"
-        )
+def _nothing_kept(sources: Sequence[str | Path], merged: Merged) -> str:
+    reasons = "; ".join(f"{reason}: {n}" for reason, n in merged.rejected.most_common())
+    examples = "; ".join(
+        f"{r.source}:{r.line} {r.sequence_id}: {r.reason} {r.detail}".rstrip()
+        for r in merged.examples
+    )
+    return (
+        f"{', '.join(map(str, sources))}: none of {merged.n_read} chains is a full, new antibody "
+        f"variable domain ({reasons}); the first: {examples}"
+    )
 
 
-def _cleaned(
-    sources: Sequence[str | Path], species: str, max_missing: int
-) -> Iterator[AntibodyRecord | Reject]:
-    readers = [read(source) for source in sources]  # a wrong source stops before any work
-    return clean(chain.from_iterable(readers), species=species, max_missing=max_missing)
-
-
-def _shown(items: Iterable[AntibodyRecord | Reject]) -> Iterator[AntibodyRecord | Reject]:
-    """The same items, with a running count on standard error."""
-    for n_read, item in enumerate(items, start=1):
-        if n_read % 1000 == 0:
-            print(f"\r{n_read:,} chains read", end="", file=sys.stderr, flush=True)
-        yield item
+def _shown(done: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
+    """The same counts, with what they add up to on standard error."""
+    n_read = n_rejected = 0
+    started = time.monotonic()
+    for n_items, n_rejects in done:
+        n_read += n_items
+        n_rejected += n_rejects
+        rate = n_read / max(time.monotonic() - started, 1e-3)
+        shown = f"{n_read:,} chains numbered, {n_rejected:,} rejected, {rate:,.0f}/s"
+        print(f"\r\033[K{shown}", end="", file=sys.stderr, flush=True)
+        yield n_items, n_rejects
     print("\r\033[K", end="", file=sys.stderr, flush=True)

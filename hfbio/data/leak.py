@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from hfbio.data.identity import nearest_identity
+from hfbio.data.near import align, near
+from hfbio.data.table import to_arrow
 from hfbio.record import AntibodyRecord
 
 NEAR: Final = 0.95
@@ -42,14 +45,27 @@ def measure_leak(train: Sequence[AntibodyRecord], test: Sequence[AntibodyRecord]
         train: numbered records.
         test: numbered records, at least one. Beyond 2,000, every k-th is compared for nearness.
     """
-    sequences = {(r.locus, r.sequence_aa) for r in train}
-    cdr3s = {(r.locus, r.region("cdr3")) for r in train}
-    sample = test[:: -(-len(test) // _SAMPLE)]
-    nearest = nearest_identity([r.sequence_aa for r in sample], [r.sequence_aa for r in train])
+    return leak_between(to_arrow(train), to_arrow(test))
+
+
+def leak_between(train: pa.Table, test: pa.Table) -> LeakReport:
+    """`measure_leak` of rows that have the columns `hfbio.data.near.COLUMNS`."""
+    step = -(-test.num_rows // _SAMPLE)
+    sample = test.take(pa.array(np.arange(0, test.num_rows, step)))
+    n_near = 0
+    for others, chains in align([train, sample]).values():
+        n_near += sum(len(found) > 0 for _, found in near(chains, others, NEAR))
     return LeakReport(
-        n_test=len(test),
-        identical_sequence=sum((r.locus, r.sequence_aa) in sequences for r in test) / len(test),
-        identical_cdr3=sum((r.locus, r.region("cdr3")) in cdr3s for r in test) / len(test),
-        near_sequence=float(np.mean(np.nan_to_num(nearest.identity) >= NEAR)),
-        n_compared=len(sample),
+        n_test=test.num_rows,
+        identical_sequence=_shared(train, test, "sequence_aa"),
+        identical_cdr3=_shared(train, test, "cdr3_aa"),
+        near_sequence=n_near / sample.num_rows,
+        n_compared=sample.num_rows,
     )
+
+
+def _shared(train: pa.Table, test: pa.Table, name: str) -> float:
+    ours, theirs = (
+        pc.binary_join_element_wise(rows["locus"], rows[name], "|") for rows in (test, train)
+    )
+    return float(pc.mean(pc.is_in(ours, pc.unique(theirs))).as_py())

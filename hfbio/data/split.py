@@ -2,46 +2,48 @@
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from hfbio.data.groups import cell_groups, clone_groups
-from hfbio.data.leak import LeakReport, measure_leak
+from hfbio.data import groups, near
+from hfbio.data.assign import PARTS, assign, latest_first, shuffled
+from hfbio.data.leak import LeakReport, leak_between
+from hfbio.data.links import keys
 from hfbio.data.staging import staged_folder
-from hfbio.data.table import digest, from_arrow, read_arrow
+from hfbio.data.table import TableWriter, hash_of_hashes, read_groups, row_hashes
+from hfbio.data.ways import DEFAULT, TIME, check_way, column_of, links_by
 from hfbio.errors import DataError, SettingError
-from hfbio.record import AntibodyRecord
 
 log = logging.getLogger(__name__)
 
-PARTS: Final = ("train", "validation", "test")
-_SHARES: Final = (0.1, 0.2, 0.5, 1.0)
-"""Largest group of a held-out part, as a share of the smaller one: each is tried where the groups
-before it leave room. One large family would decide the part's score."""
+_DROPPED: Final = len(PARTS)  # the part of rows that are in none
 
 
 @dataclass(frozen=True)
 class SplitReport:
     """What `split_table` wrote; ``split.json`` holds the same."""
 
-    by: Literal["clone", "random"]
+    by: str
     seed: int
     fractions: tuple[float, float, float]  # asked for
+    max_identity: float | None  # asked for
     table_digest: str  # of the table that was split
     digest: str  # SHA-256 over the digests of the three parts, in order
     n_rows: Mapping[str, int]  # by part
     n_groups: Mapping[str, int]  # by part
     largest_group: int  # rows
+    n_dropped: int  # rows of train that were too near the test part; in no part
     leak: LeakReport
 
     def __str__(self) -> str:
@@ -49,6 +51,8 @@ class SplitReport:
             f"{part:<12} {self.n_rows[part]:>9,} rows {self.n_groups[part]:>9,} groups"
             for part in PARTS
         ]
+        if self.max_identity is not None:
+            lines.append(f"{'dropped':<12} {self.n_dropped:>9,} rows of train, near the test part")
         return "\n".join([*lines, str(self.leak)])
 
 
@@ -56,122 +60,131 @@ def split_table(
     table: str | Path,
     output_dir: str | Path,
     *,
-    by: Literal["clone", "random"] = "clone",
+    by: str = DEFAULT,
     fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
     seed: int = 0,
+    max_identity: float | None = None,
 ) -> SplitReport:
     """Write ``train.parquet``, ``validation.parquet``, ``test.parquet`` and ``split.json``.
 
-    Groups (see `clone_groups`) are never divided. They fill test, then validation, in an order that
+    Groups are never divided. They fill test, then validation, in an order that
     depends on ``seed`` and on their sequences alone, so that the same rows in another order give
     the same parts. Groups larger than a tenth of a held-out part are used only if smaller ones do
     not fill it: large families go to train. A held-out part is never larger than asked. The chains
     of one cell stay together in every split, so that pairs can be made of each part.
 
+    What makes a group:
+
+    - ``clone``: the file's clone and similar CDRH3; see `hfbio.data.groups.clone_links`;
+    - ``cluster``: whole chains that MMseqs2 puts together; see `hfbio.data.clusters.cluster`;
+    - ``clone+cluster``: both. Each alone lets through what the other finds;
+    - ``v_family``: the family of the V gene, to test on germlines that were not trained on;
+    - ``subject`` or ``column:NAME``: a value of that column;
+    - ``time:NAME``: the same, the latest for the test part, whatever the seed;
+    - ``random``: nothing. Puts relatives on both sides, and only serves to show it.
+
     Args:
-        table: written by `import_table`.
+        table: written by `import_table`; may have more columns, for ``column:`` and ``time:``.
         output_dir: created, or replaced if it holds an earlier split and nothing else.
-        by: ``clone``; or ``random``, which puts relatives on both sides and only serves to show it.
+        by: see above.
         fractions: of rows in train, validation and test; they sum to 1, validation may be 0.
         seed: which groups are held out.
+        max_identity: in (0.5, 1]: chains of train that are at least so like a heavy chain (or a
+            light chain without one) of the test part are dropped with their cells, and listed in
+            ``dropped.tsv``.
 
     Raises:
-        DataError: the table cannot be used, there are too few groups for a part, or ``output_dir``
-            holds other files.
-        SettingError: ``by`` or ``fractions`` make no sense.
+        DataError: the table cannot be used, there are too few groups for a part, a row has no
+            value to split by, or ``output_dir`` holds other files.
+        SettingError: ``by``, ``fractions`` or ``max_identity`` make no sense, or there is no
+            MMseqs2 for this system.
     """
-    _check_settings(by, fractions)
-    output_dir = Path(output_dir)
+    _check_settings(by, fractions, max_identity)
+    table, output_dir = Path(table), Path(output_dir)
     _check_folder(output_dir)
-    rows = read_arrow(Path(table))
-    records = from_arrow(rows)
-    if not records:
-        raise DataError(f"{table}: a table without rows")
+    rows, hashes = _read(table)
     if by == "random":
         log.warning(
             "a random split puts relatives in train and test; held-out numbers will flatter"
         )
-    groups = clone_groups(records) if by == "clone" else cell_groups(records)
-    part_of = _assign(records, groups, fractions, seed)
-    parts = {
-        name: rows.take(pa.array(np.flatnonzero(part_of == i))) for i, name in enumerate(PARTS)
-    }
-    report = _report(parts, part_of, groups, records, by, fractions, seed, digest(rows))
     with staged_folder(output_dir) as partial:
-        for name, part in parts.items():
-            pq.write_table(part, partial / f"{name}.parquet", compression="zstd")
+        group = links_by(by, rows, table, partial).numbers()
+        if by.startswith(TIME):
+            order = latest_first(column_of(table, by.removeprefix(TIME)), group)
+        else:
+            order = shuffled(rows, group, seed)
+        part_of = assign(group, order, fractions, in_turn=by.startswith(TIME))
+        if max_identity is not None:
+            _drop(rows, part_of, max_identity, partial / "dropped.tsv")
+        parts = [np.flatnonzero(part_of == part) for part in range(len(PARTS))]
+        digests = "".join(hash_of_hashes([hashes[part]]) for part in parts)
+        report = SplitReport(
+            by=by,
+            seed=seed,
+            fractions=fractions,
+            max_identity=max_identity,
+            table_digest=hash_of_hashes([hashes]),
+            digest=hashlib.sha256(digests.encode()).hexdigest(),
+            n_rows={name: len(part) for name, part in zip(PARTS, parts)},
+            n_groups={name: len(np.unique(group[part])) for name, part in zip(PARTS, parts)},
+            largest_group=int(np.bincount(group).max()),
+            n_dropped=int((part_of == _DROPPED).sum()),
+            leak=leak_between(*(rows.take(pa.array(parts[part])) for part in (0, 2))),
+        )
+        _write(table, part_of, partial)
         text = json.dumps(asdict(report), indent=2)
         (partial / "split.json").write_text(text + "\n", encoding="utf-8")
     return report
 
 
-def _assign(
-    records: Sequence[AntibodyRecord],
-    groups: NDArray[np.int64],
-    fractions: tuple[float, float, float],
-    seed: int,
-) -> NDArray[np.int64]:
-    """``(N,)`` part of each record: 0 train, 1 validation, 2 test."""
-    sizes = np.bincount(groups)
-    room = {part: int(fractions[part] * len(records) + 1e-9) for part in (2, 1)}
-    smallest = min((n for n in room.values() if n), default=0)
-    part_of_group = np.zeros(len(sizes), np.int64)
-    order = _shuffled(records, groups, seed)
-    for share in _SHARES:
-        for group in order:
-            if part_of_group[group] or sizes[group] > max(1, share * smallest):
-                continue
-            if part := next((p for p in (2, 1) if sizes[group] <= room[p]), 0):
-                part_of_group[group] = part
-                room[part] -= int(sizes[group])
-    for part in (0, 1, 2):
-        if fractions[part] and not (part_of_group == part).any():
-            raise DataError(
-                f"{len(records)} rows in {len(sizes)} groups (largest {sizes.max()}) leave the "
-                f"{PARTS[part]} part empty; use more data, or other fractions"
-            )
-    return part_of_group[groups]
+def _read(table: Path) -> tuple[pa.Table, NDArray[np.uint8]]:
+    """The columns that a split looks at, and the hashes of the whole rows."""
+    names = list(dict.fromkeys(["sequence_id", "v_call", *groups.COLUMNS, *near.COLUMNS]))
+    parts = [(part.select(names), row_hashes(part)) for part in read_groups(table)]
+    if not sum(part.num_rows for part, _ in parts):
+        raise DataError(f"{table}: a table without rows")
+    return pa.concat_tables(part for part, _ in parts), np.concatenate([h for _, h in parts])
 
 
-def _shuffled(records: Sequence[AntibodyRecord], groups: NDArray[np.int64], seed: int) -> list[int]:
-    """Groups in an order that row order cannot change: by hash of seed and least sequence."""
-    least: dict[int, str] = {}
-    for record, group in zip(records, groups.tolist()):
-        name = f"{record.sequence_aa}|{record.cell_id}"
-        least[group] = min(name, least.get(group, name))
-    return sorted(least, key=lambda g: hashlib.sha256(f"{seed}|{least[g]}".encode()).digest())
+def _drop(rows: pa.Table, part_of: NDArray[np.int64], max_identity: float, listed: Path) -> None:
+    """Take what is too near the test part out of train, with its cells, and list it."""
+    decides = groups.deciding(rows)
+    train, test = (np.flatnonzero((part_of == part) & decides) for part in (0, 2))
+    like = np.full(len(part_of), -1, np.int64)  # the first test row that each is near
+    tables = [rows.take(pa.array(part)) for part in (train, test)]
+    for others, chains in near.align(tables).values():
+        for at, found in near.near(chains, others, max_identity):
+            close = train[others.rows[found]]
+            like[close[like[close] < 0]] = test[chains.rows[at]]
+    cells = keys(rows["subject"], rows["cell_id"])
+    in_cell = (cells >= 0) & np.isin(cells, cells[like >= 0])
+    part_of[(part_of == 0) & ((like >= 0) | in_cell)] = _DROPPED
+    dropped = np.flatnonzero(part_of == _DROPPED)
+    names = rows["sequence_id"]
+    with listed.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n")
+        writer.writerow(["sequence_id", "near"])
+        for name, other in zip(names.take(pa.array(dropped)).to_pylist(), like[dropped].tolist()):
+            writer.writerow([name, names[other].as_py() if other >= 0 else "another of its cell"])
 
 
-def _report(
-    parts: Mapping[str, pa.Table],
-    part_of: NDArray[np.int64],
-    groups: NDArray[np.int64],
-    records: Sequence[AntibodyRecord],
-    by: Literal["clone", "random"],
-    fractions: tuple[float, float, float],
-    seed: int,
-    table_digest: str,
-) -> SplitReport:
-    digests = "".join(digest(part) for part in parts.values())
-    train, test = (
-        [records[i] for i in np.flatnonzero(part_of == part).tolist()] for part in (0, 2)
-    )
-    return SplitReport(
-        by=by,
-        seed=seed,
-        fractions=fractions,
-        table_digest=table_digest,
-        digest=hashlib.sha256(digests.encode()).hexdigest(),
-        n_rows={name: part.num_rows for name, part in parts.items()},
-        n_groups={name: len(set(groups[part_of == i].tolist())) for i, name in enumerate(PARTS)},
-        largest_group=int(np.bincount(groups).max()),
-        leak=measure_leak(train, test),
-    )
+def _write(table: Path, part_of: NDArray[np.int64], folder: Path) -> None:
+    with ExitStack() as stack:
+        writers = [stack.enter_context(TableWriter(folder / f"{p}.parquet")) for p in PARTS]
+        n_before = 0
+        for rows in read_groups(table):
+            parts = part_of[n_before : n_before + rows.num_rows]
+            for part, writer in enumerate(writers):
+                writer.add(rows.filter(pa.array(parts == part)))
+            n_before += rows.num_rows
 
 
-def _check_settings(by: str, fractions: tuple[float, float, float]) -> None:
-    if by not in ("clone", "random"):
-        raise SettingError(f"a table can be split by clone or random, not by {by!r}")
+def _check_settings(
+    by: str, fractions: tuple[float, float, float], max_identity: float | None
+) -> None:
+    check_way(by)
+    if max_identity is not None and not 0.5 < max_identity <= 1:
+        raise SettingError(f"max_identity must be above 0.5 and at most 1, got {max_identity}")
     if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
         raise SettingError(f"fractions must be three shares that sum to 1, got {fractions}")
     if not fractions[0] or not fractions[2]:
@@ -181,7 +194,7 @@ def _check_settings(by: str, fractions: tuple[float, float, float]) -> None:
 def _check_folder(folder: Path) -> None:
     if folder.is_file():
         raise DataError(f"{folder} is a file; name a folder")
-    ours = {"split.json", *(f"{part}.parquet" for part in PARTS)}
+    ours = {"split.json", "dropped.tsv", *(f"{part}.parquet" for part in PARTS)}
     others = {p.name for p in folder.iterdir()} - ours if folder.is_dir() else set()
     if others:
         raise DataError(f"{folder} holds other files ({sorted(others)[0]}); name an empty folder")

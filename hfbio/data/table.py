@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from hfbio.errors import DataError
 from hfbio.record import REGIONS, AntibodyRecord
@@ -28,11 +31,15 @@ SCHEMA: Final = pa.schema(
 """Columns in order. Strings are never null: empty means not known. The seven region columns,
 joined, are ``sequence_aa``; ``germline_alignment_aa`` is empty or as long as it."""
 
+ROW_GROUP: Final = 65_536  # rows written at once, and read at once where not all are needed
+HASH_BYTES: Final = 32  # of a row in `row_hashes`
+
 
 def to_arrow(records: Sequence[AntibodyRecord]) -> pa.Table:
     """A table of numbered records, in order. ``source`` is not stored."""
     columns: list[list[object]] = [[getattr(r, name) for r in records] for name in _RECORD_COLUMNS]
-    columns += [[r.region(name) for r in records] for name in REGIONS]
+    cuts = [(r.sequence_aa, r.regions) for r in records]
+    columns += [[s[c[i] : c[i + 1]] for s, c in cuts] for i in range(len(REGIONS))]
     columns.append([r.duplicate_count for r in records])
     return pa.table([pa.array(c, f.type) for c, f in zip(columns, SCHEMA)], schema=SCHEMA)
 
@@ -59,26 +66,62 @@ def read_arrow(path: Path) -> pa.Table:
         DataError: no such file, not Parquet, a column is missing or of another type, or the regions
             of a row do not add up to its sequence.
     """
+    return pa.concat_tables([SCHEMA.empty_table(), *read_groups(path)])
+
+
+def read_groups(path: Path) -> Iterator[pa.Table]:
+    """What `read_arrow` gives, one row group after the other; raises the same, some of it late."""
     if not path.is_file():
         raise DataError(
             f"{path}: no such file; make it with: hfbio data import SOURCE --output {path}"
         )
     try:
-        table = pq.read_table(path)
+        file = pq.ParquetFile(path)
     except pa.ArrowInvalid as fault:
         raise DataError(f"{path}: not a Parquet file ({fault})") from fault
-    missing = [name for name in SCHEMA.names if name not in table.column_names]
-    if missing:
-        raise DataError(
-            f"{path}: not an hfbio table, it lacks {', '.join(missing)}; "
-            f"make one with: hfbio data import {path} --output TABLE.parquet"
-        )
-    try:
-        table = table.select(SCHEMA.names).cast(SCHEMA)
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as fault:
-        raise DataError(f"{path}: a column has the wrong type ({fault})") from fault
-    _check_regions(path, table)
-    return table
+    with file:
+        missing = [name for name in SCHEMA.names if name not in file.schema_arrow.names]
+        if missing:
+            raise DataError(
+                f"{path}: not an hfbio table, it lacks {', '.join(missing)}; "
+                f"make one with: hfbio data import {path} --output TABLE.parquet"
+            )
+        n_before = 0
+        for group in range(file.num_row_groups):
+            try:
+                table = file.read_row_group(group, SCHEMA.names).select(SCHEMA.names).cast(SCHEMA)
+            except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as fault:
+                raise DataError(f"{path}: a column has the wrong type ({fault})") from fault
+            _check_regions(path, table, n_before)
+            yield table
+            n_before += table.num_rows
+
+
+class TableWriter:
+    """A Parquet file under `SCHEMA` whose row groups have one size, whatever comes in."""
+
+    def __init__(self, path: Path) -> None:
+        self._writer = pq.ParquetWriter(path, SCHEMA, compression="zstd")
+        self._waiting: list[pa.Table] = []
+        self._n_waiting = 0
+
+    def __enter__(self) -> TableWriter:
+        return self
+
+    def __exit__(self, *fault: object) -> None:
+        if fault[0] is None and self._n_waiting:
+            self._writer.write_table(pa.concat_tables(self._waiting))
+        self._writer.close()
+
+    def add(self, rows: pa.Table) -> None:
+        """Write rows behind those before."""
+        self._waiting.append(rows)
+        self._n_waiting += rows.num_rows
+        while self._n_waiting >= ROW_GROUP:
+            table = pa.concat_tables(self._waiting)
+            self._writer.write_table(table.slice(0, ROW_GROUP))
+            self._waiting = [table.slice(ROW_GROUP)]
+            self._n_waiting = self._waiting[0].num_rows
 
 
 def digest(table: pa.Table) -> str:
@@ -88,20 +131,42 @@ def digest(table: pa.Table) -> str:
     the hash is over the sorted hashes of the rows. So row order, compression and the version of
     Parquet do not change it, and any value does.
     """
-    columns = (table[name].to_pylist() for name in SCHEMA.names)
-    rows = ("\x1f".join(map(str, row)).encode() for row in zip(*columns))
-    return _hash_of_hashes(hashlib.sha256(row).digest() for row in rows)
+    return hash_of_hashes([row_hashes(table)])
 
 
-def _hash_of_hashes(hashes: Iterable[bytes]) -> str:
-    return hashlib.sha256(b"".join(sorted(hashes))).hexdigest()
+def row_hashes(table: pa.Table) -> NDArray[np.uint8]:
+    """``(N, 32)`` SHA-256 of each row; see `digest`."""
+    hashes = bytearray()
+    for start in range(0, table.num_rows, ROW_GROUP):  # bounds the joined text
+        part = table.slice(start, ROW_GROUP)
+        columns = [part[name].cast(pa.string()) for name in SCHEMA.names]
+        joined = pc.binary_join_element_wise(
+            *columns, "\x1f", null_handling="replace", null_replacement="None"
+        )
+        for row in joined.cast(pa.binary()).to_pylist():
+            hashes += hashlib.sha256(row).digest()
+    return np.frombuffer(hashes, np.uint8).reshape(-1, HASH_BYTES)
 
 
-def _check_regions(path: Path, table: pa.Table) -> None:
-    regions = zip(*(table[name].to_pylist() for name in _REGION_COLUMNS))
-    for i, (sequence, parts) in enumerate(zip(table["sequence_aa"].to_pylist(), regions)):
-        if "".join(parts) != sequence:
-            raise DataError(
-                f"{path}: row {i + 1}: the regions do not add up to sequence_aa; "
-                "import the sequences again"
-            )
+def hash_of_hashes(parts: Iterable[NDArray[np.uint8]]) -> str:
+    """The digest of a table whose rows have these hashes.
+
+    Args:
+        parts: ``(m, 32)`` each, any order inside; no hash is below one of an earlier part.
+    """
+    total = hashlib.sha256()
+    for part in parts:
+        words = np.ascontiguousarray(part).view(">u8").astype(np.uint64)
+        total.update(part[np.lexsort(words.T[::-1])].tobytes())
+    return total.hexdigest()
+
+
+def _check_regions(path: Path, table: pa.Table, n_before: int) -> None:
+    regions = [table[name] for name in _REGION_COLUMNS]
+    fits = pc.equal(pc.binary_join_element_wise(*regions, ""), table["sequence_aa"])
+    wrong = np.flatnonzero(~pc.fill_null(fits, False).to_numpy())
+    if len(wrong):
+        raise DataError(
+            f"{path}: row {n_before + wrong[0] + 1}: the regions do not add up to sequence_aa; "
+            "import the sequences again"
+        )

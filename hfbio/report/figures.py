@@ -25,7 +25,7 @@ _STYLE = {
 def regions_figure(metrics: Mapping[str, Any], masked: float) -> str:
     """Bars of nats per residue by region for one share of masked residues, as SVG."""
     title = f"Nats per residue by region, {heading(metrics, masked)}"
-    return _svg(_regions(metrics, masked), title)
+    return svg(_regions(metrics, masked), title)
 
 
 def regions_png(metrics: Mapping[str, Any], masked: float) -> bytes:
@@ -35,7 +35,7 @@ def regions_png(metrics: Mapping[str, Any], masked: float) -> bytes:
 
 def loss_figure(metrics: Mapping[str, Any]) -> str:
     """Training loss, and validation nats where the run measured them, by step, as SVG."""
-    return _svg(_loss(metrics), "Training loss by step")
+    return svg(_loss(metrics), "Training loss by step")
 
 
 def loss_png(metrics: Mapping[str, Any]) -> bytes:
@@ -105,7 +105,8 @@ def _loss(metrics: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def _svg(figure: Figure, title: str) -> str:
+def svg(figure: Figure, title: str) -> str:
+    """A figure as the text of an ``<svg>`` element."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": title})
     return buffer.getvalue()[buffer.getvalue().index("<svg") :]
