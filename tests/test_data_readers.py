@@ -41,9 +41,9 @@ def only(source):
 def test_a_missing_file_a_folder_and_an_unknown_suffix_are_errors(tmp_path):
     with pytest.raises(DataError, match=r"no\.tsv: no such file"):
         read(tmp_path / "no.tsv")
-    (tmp_path / "folder.tsv").mkdir()
-    with pytest.raises(DataError, match="is a folder"):
-        read(tmp_path / "folder.tsv")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(DataError, match="no file to read in 0"):
+        read(tmp_path / "folder")
     with pytest.raises(DataError, match=r"'\.doc'.*\.fasta"):
         read(tmp_path / "a.doc")
 
@@ -64,14 +64,12 @@ def test_a_header_without_rows_and_blank_lines_alone_are_errors(tmp_path, table)
             read(tmp_path / name)
 
 
-@pytest.mark.parametrize(
-    ("name", "mark", "found"),
-    [("t.tsv", ",", "commas"), ("t.tsv", ";", "semicolons"), ("t.csv", "\t", "tabs")],
-)
-def test_a_wrong_delimiter_is_named(table, name, mark, found):
+@pytest.mark.parametrize(("name", "mark"), [("t.tsv", ","), ("t.tsv", ";"), ("t.csv", "\t")])
+def test_another_delimiter_than_the_name_says_is_taken_where_it_gives_a_known_header(
+    table, name, mark
+):
     path = table(["sequence_id", "sequence_aa"], ["a", HEAVY], name=name, mark=mark)
-    with pytest.raises(DataError, match=f"found {found} in line 1"):
-        read(path)
+    assert (only(path).sequence_id, only(path).sequence_aa) == ("a", HEAVY)
 
 
 def test_a_table_without_sequences_lists_its_columns_and_the_accepted_names(table):
@@ -80,20 +78,16 @@ def test_a_table_without_sequences_lists_its_columns_and_the_accepted_names(tabl
         read(path)
 
 
-def test_a_false_and_a_cut_off_gzip_file_are_errors(tmp_path):
-    (tmp_path / "a.tsv.gz").write_text("sequence_id\tsequence_aa\n")
-    with pytest.raises(DataError, match=r"called \.gz and not compressed"):
-        read(tmp_path / "a.tsv.gz")
-    rows = "".join(f"{i}\t{HEAVY[i % 7 :]}\n" for i in range(5000))
-    whole = gzip.compress(("sequence_id\tsequence_aa\n" + rows).encode())
-    (tmp_path / "b.tsv.gz").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match="cut-off"):
-        list(read(tmp_path / "b.tsv.gz"))
+@pytest.mark.parametrize("name", ["a.tsv.gz", "a.tsv.zst"])
+def test_a_file_that_is_only_called_compressed_is_an_error(tmp_path, name):
+    (tmp_path / name).write_text("sequence_id\tsequence_aa\n")
+    with pytest.raises(DataError, match=r"and not compressed so; rename it to a\.tsv"):
+        read(tmp_path / name)
 
 
-def test_text_that_is_not_utf8_or_not_fasta_or_not_parquet_is_an_error(tmp_path):
-    (tmp_path / "a.tsv").write_bytes("sequence_aa\tn\u00e9\n".encode("latin-1"))
-    with pytest.raises(DataError, match="not UTF-8"):
+def test_text_in_utf16_or_not_fasta_or_not_parquet_is_an_error(tmp_path):
+    (tmp_path / "a.tsv").write_bytes("sequence_aa\n".encode("utf-16"))
+    with pytest.raises(DataError, match="UTF-16 text; save it as UTF-8"):
         read(tmp_path / "a.tsv")
     (tmp_path / "a.fasta").write_text(HEAVY)
     with pytest.raises(DataError, match="line 1 is not FASTA"):

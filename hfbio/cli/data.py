@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -15,17 +17,30 @@ app = typer.Typer(help="Import, simulate and split antibody tables.", no_args_is
 @app.command("import")
 def import_(
     sources: Annotated[
-        list[str], typer.Argument(help="Files (AIRR TSV, FASTA, CSV, Parquet), hf://datasets/…")
+        list[str],
+        typer.Argument(
+            help="Files, folders or globs (AIRR, OAS, 10x, FASTA, CSV, Parquet, JSONL, PDB), "
+            "hf://datasets/…, or - for standard input."
+        ),
     ],
     output: Annotated[Path, typer.Option(help="Table to write, .parquet.")],
     species: Annotated[
         str, typer.Option(help="Species of rows that name none: human, mouse.")
     ] = "",
+    format: Annotated[
+        str, typer.Option(help="What the sources are, if their names do not tell: csv, fasta, …")
+    ] = "",
+    columns: Annotated[
+        str, typer.Option(help="What columns hold: heavy=VH_seq,light=VL_seq,id=name.")
+    ] = "",
 ) -> None:
     """Read, number, clean and de-duplicate antibody sequences into one table."""
-    from hfbio.data import import_table
+    from hfbio.data import Source, import_table
+    from hfbio.data.columns import parse_columns
 
-    typer.echo(import_table(sources, output, species=species))
+    _tell("hfbio.data.readers")
+    named = [Source(source, format, parse_columns(columns)) for source in sources]
+    typer.echo(import_table(cast(Any, named), output, species=species))
 
 
 @app.command("simulate")
@@ -71,6 +86,13 @@ def split(
     from hfbio.data import split_table
 
     typer.echo(split_table(table, output_dir, by=cast(Any, by), seed=seed))
+
+
+def _tell(name: str) -> None:
+    """Print what a part of the library logs, such as the columns that a reader found."""
+    log = logging.getLogger(name)
+    log.setLevel(logging.INFO)
+    log.handlers = [logging.StreamHandler(sys.stderr)]
 
 
 def _range(text: str) -> tuple[float, float]:
