@@ -308,33 +308,8 @@ def test_a_flab_table_of_single_domains_keeps_them(tmp_path):
 
 # Structures
 
-_NAMES = dict(
-    zip(
-        "ARNDCQEGHILKMFPSTWYV",
-        [
-            "ALA",
-            "ARG",
-            "ASN",
-            "ASP",
-            "CYS",
-            "GLN",
-            "GLU",
-            "GLY",
-            "HIS",
-            "ILE",
-            "LEU",
-            "LYS",
-            "MET",
-            "PHE",
-            "PRO",
-            "SER",
-            "THR",
-            "TRP",
-            "TYR",
-            "VAL",
-        ],
-    )
-)
+_THREE = "ALA ARG ASN ASP CYS GLN GLU GLY HIS ILE LEU LYS MET PHE PRO SER THR TRP TYR VAL"
+_NAMES = dict(zip("ARNDCQEGHILKMFPSTWYV", _THREE.split()))
 
 
 def seqres(chain, residues):

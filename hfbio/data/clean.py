@@ -13,7 +13,6 @@ from hfbio.record import AntibodyRecord, Locus
 
 _RESIDUES: Final = frozenset(RESIDUES)
 _GAPS: Final = ".-"
-_OF_ONE_DOMAIN: Final = ("locus", "v_call", "j_call", "c_call", "isotype", "clone_id")
 
 
 def clean(
@@ -72,7 +71,12 @@ def split_domains(
             sequence_aa=sequence[domain.start : domain.stop],
             germline_alignment_aa=germline[domain.start : domain.stop],
             cell_id=record.cell_id or record.sequence_id * is_fv,
-            **dict.fromkeys(_OF_ONE_DOMAIN, ""),
+            locus="",
+            v_call="",
+            j_call="",
+            c_call="",
+            isotype="",
+            clone_id="",
         )
         yield clean_record(part, max_missing)
 

@@ -81,16 +81,18 @@ def fasta_entries(path: Path) -> Iterator[Entry | Reject]:
     at, header, parts, n_letters = 0, "", list[str](), 0
     fault: Reject | None = None
     for number, line in read_lines(path):
-        content = line if isinstance(line, Reject) else line.strip()
-        if not at and content and not str(content).startswith(">"):
-            seen = content.reason if isinstance(content, Reject) else f"no '>' before {line[:40]!r}"
-            raise DataError(f"{path}: line {number} is not FASTA, {seen}")
-        if isinstance(content, Reject):
-            fault = fault or content
-        elif content.startswith(">"):
+        if isinstance(line, Reject):
+            if not at:
+                raise DataError(f"{path}: line {number} is not FASTA, {line.reason}")
+            fault = fault or line
+            continue
+        content = line.strip()
+        if content.startswith(">"):
             if at:
                 yield _entry(at, header, parts, fault)
             at, header, parts, n_letters, fault = number, content[1:], [], 0, None
+        elif content and not at:
+            raise DataError(f"{path}: line {number} is not FASTA, no '>' before {content[:40]!r}")
         elif content and fault is None:
             parts.append("".join(content.split()))
             n_letters += len(parts[-1])

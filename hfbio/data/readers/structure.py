@@ -97,7 +97,8 @@ def _pdb_chains(lines: Iterable[tuple[int, str]]) -> Iterator[_Chain]:
 
 def _cif_chains(lines: list[tuple[int, str]]) -> Iterator[_Chain]:
     for row in _cif_rows(list(_tokens(lines))):
-        number, letters = row.get("pdbx_seq_one_letter_code_can", (0, ""))
+        first = min((number for number, _ in row.values()), default=1)
+        number, letters = row.get("pdbx_seq_one_letter_code_can", (first, ""))
         if not row.get("type", (0, _PEPTIDE))[1].lower().startswith(_PEPTIDE):
             continue
         for chain in row.get("pdbx_strand_id", (0, "?"))[1].split(","):
