@@ -1,6 +1,7 @@
 """Readers: every file becomes records and named rejects, or one clear error."""
 
 import gzip
+import random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -9,6 +10,7 @@ from antibodies import GLOBIN, HEAVY, KAPPA, TCR_BETA, back_translate
 
 from hfbio.alphabet import translate
 from hfbio.data import Fault, Reject, read, read_numbered
+from hfbio.data.readers import translation
 from hfbio.data.readers.translation import find_reading_frame, translate_alignment
 from hfbio.errors import DataError, MissingExtra
 from hfbio.numbering import Reason
@@ -270,6 +272,22 @@ def test_imgt_gaps_fix_the_frame_and_the_germline_keeps_its_place():
     sequence = "GAGGTG...CAGCTG"
     germline = "GAGATG...CANCTG"
     assert translate_alignment(sequence, germline, 0) == ("EVQL", "EM-L")
+
+
+def test_whole_codons_are_translated_as_column_by_column():
+    rng = random.Random(0)
+    n_same = 0
+    for _ in range(300):
+        n = rng.randint(0, 12)
+        sequence = "".join(rng.choice(["ACG", "GTN", "TAA", "...", "---", "."]) for _ in range(n))
+        sequence = sequence[rng.randint(0, 2) :]
+        germline = "".join(rng.choice("ACGTN.") for _ in range(rng.randint(0, 36)))
+        for frame in range(3):
+            whole = translation._by_codons(sequence, germline, frame)
+            if whole is not None:
+                n_same += 1
+                assert whole == translation._by_columns(sequence, germline, frame)
+    assert n_same > 100
 
 
 def test_a_sequence_that_starts_inside_a_codon_starts_at_the_next():

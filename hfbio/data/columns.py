@@ -179,7 +179,7 @@ def find_columns(
 
 
 def describe(chains: Sequence[ChainColumns], names: Sequence[str]) -> str:
-    """Which column is taken for what, in the spelling of `parse_columns`."""
+    """Which column is taken for what, as `parse_columns` spells it; the name alone if it says so."""
     told: dict[str, None] = {}
     for columns in chains:
         for field, at in sorted(columns.index.items(), key=lambda item: item[1]):
@@ -192,7 +192,7 @@ def describe(chains: Sequence[ChainColumns], names: Sequence[str]) -> str:
                 label = "sequence"
             elif field == "sequence_id":
                 label = "id"
-            told[f"{label}={names[at]}"] = None
+            told[names[at] if names[at] == label else f"{label}={names[at]}"] = None
     return ", ".join(told)
 
 
