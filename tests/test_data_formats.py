@@ -281,6 +281,12 @@ def test_the_user_says_what_columns_hold(tmp_path, caplog):
         read(Source(str(path), columns={"heavy": "X"}))
 
 
+def test_an_empty_column_gives_way_to_one_with_sequences(tmp_path):
+    header = ["sequence_id", "sequence_alignment_aa", "sequence_aa"]
+    (record,) = read(table(tmp_path / "a.csv", header, ["a", "", HEAVY]))
+    assert record.sequence_aa == HEAVY
+
+
 @pytest.mark.parametrize("text", ["heavy", "heavy=", "h=VH", "heavy=VH,heavy=VL"])
 def test_columns_that_say_nothing_are_an_error(text):
     with pytest.raises(SettingError, match=r"is not KEY=NAME with a new key of: sequence, heavy"):

@@ -145,7 +145,7 @@ def find_columns(
     """
     place = {_plain(name): i for i, name in reversed(list(enumerate(names)))}
     picked = _picked(place, chosen or {}, names, source)
-    pairs = {role: _first(place, candidates) for role, candidates in _CHAINS.items()}
+    pairs = {role: _filled(place, candidates, examples) for role, candidates in _CHAINS.items()}
     if picked.keys() & {"sequence", *_CHAINS}:
         pairs = {role: picked.get(role) for role in _CHAINS}
     fields = {name: at for name, at in picked.items() if name not in ("sequence", *_CHAINS)}
@@ -166,7 +166,7 @@ def find_columns(
             index[field] = at
     taken = {index.get("nucleotides"), index.get("alignment")}
     amino = {name: at for name, at in place.items() if at not in taken}
-    if (at := _first(amino, _AMINO)) is not None:
+    if (at := _filled(amino, _AMINO, examples)) is not None:
         index["amino"] = at
     if not index.keys() & {"amino", "alignment", "nucleotides"}:
         raise DataError(
@@ -179,7 +179,7 @@ def find_columns(
 
 
 def describe(chains: Sequence[ChainColumns], names: Sequence[str]) -> str:
-    """Which column is taken for what, as `parse_columns` spells it; the name alone if it says so."""
+    """Which column is taken for what, as `parse_columns` spells it, or its name if that says it."""
     told: dict[str, None] = {}
     for columns in chains:
         for field, at in sorted(columns.index.items(), key=lambda item: item[1]):
@@ -248,6 +248,15 @@ def _fields(place: Mapping[str, int], suffix: str) -> dict[str, int]:
 
 def _first(place: Mapping[str, int], candidates: Iterable[str]) -> int | None:
     return next((place[name] for name in candidates if name in place), None)
+
+
+def _filled(
+    place: Mapping[str, int], candidates: Iterable[str], rows: Sequence[Sequence[str]]
+) -> int | None:
+    """The first candidate that holds something in the first rows, or the first of all."""
+    found = [place[name] for name in candidates if name in place]
+    filled = (at for at in found if any(at < len(row) and row[at] for row in rows))
+    return next(filled, found[0] if found else None)
 
 
 def _plain(name: str) -> str:

@@ -60,7 +60,8 @@ def with_sequences(table: Rows, path: Path) -> Rows:
                 yield line, row
                 continue
             parts = [text(row[i]) for i in regions]
-            yield line, (*row, contigs.get(str(row[contig]), ""), "".join(parts) * all(parts))
+            residues = "".join(parts) if all(parts) else ""
+            yield line, (*row, contigs.get(str(row[contig]), ""), residues)
 
     return replace(table, columns=(*table.columns, "sequence", "sequence_aa"), rows=rows())
 
