@@ -35,7 +35,9 @@ class AntibodyRecord:
     c_call: str = ""  # constant gene as the file gives it: IGHG1
     isotype: str = ""  # class of the constant gene: IGHM, IGHD, IGHG, IGHA, IGHE; or IGKC, IGLC
     clone_id: str = ""
-    subject: str = ""  # donor
+    subject: str = ""  # donor; STUDY/DONOR where the file names the study too
+    study: str = ""
+    disease: str = ""
     cell_id: str = ""
     germline_alignment_aa: str = ""  # one letter per residue of sequence_aa, `-` where unknown
     duplicate_count: int = 1  # reads or molecules behind this row

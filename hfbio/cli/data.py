@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +20,11 @@ app = typer.Typer(
 @app.command("import")
 def import_(
     sources: Annotated[
-        list[str], typer.Argument(help="Files (AIRR TSV, FASTA, CSV, Parquet), hf://datasets/…")
+        list[str],
+        typer.Argument(
+            help="Files, folders or globs (AIRR, OAS, 10x, FASTA, CSV, Parquet, JSONL, PDB), "
+            "hf://datasets/…, or - for standard input."
+        ),
     ],
     output: Annotated[Path, typer.Option(help="Table to write, .parquet.")],
     species: Annotated[
@@ -27,12 +33,21 @@ def import_(
     num_proc: Annotated[
         int | None, typer.Option("--num_proc", min=1, help="Processes; default: all cores.")
     ] = None,
+    format: Annotated[
+        str, typer.Option(help="What the sources are, if their names do not tell: csv, fasta, …")
+    ] = "",
+    columns: Annotated[
+        str, typer.Option(help="What columns hold: heavy=VH_seq,light=VL_seq,id=name.")
+    ] = "",
 ) -> None:
     """Read, number, clean and de-duplicate antibody sequences into one table."""
-    from hfbio.data import import_table
+    from hfbio.data import Source, import_table
+    from hfbio.data.columns import parse_columns
 
+    _tell("hfbio.data.readers")
+    named = [Source(source, format, parse_columns(columns)) for source in sources]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    typer.echo(import_table(sources, output, species=species, num_proc=num_proc or cores or 1))
+    typer.echo(import_table(named, output, species=species, num_proc=num_proc or cores or 1))
 
 
 @app.command("simulate")
@@ -121,6 +136,13 @@ def split(
     from hfbio.data import split_table
 
     typer.echo(split_table(table, output_dir, by=by, seed=seed, max_identity=max_identity))
+
+
+def _tell(name: str) -> None:
+    """Print what a part of the library logs, such as the columns that a reader found."""
+    log = logging.getLogger(name)
+    log.setLevel(logging.INFO)
+    log.handlers = [logging.StreamHandler(sys.stderr)]
 
 
 def _range(text: str) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from hfbio.data.identity import Nearest, nearest_identity
 from hfbio.data.intake import ImportReport, import_table, load_table, read_numbered
 from hfbio.data.leak import LeakReport, measure_leak
 from hfbio.data.pasted import Pasted, read_pasted
-from hfbio.data.readers import read
+from hfbio.data.readers import Source, read
 from hfbio.data.reject import Fault, Reject
 from hfbio.data.simulate import simulate, simulate_table
 from hfbio.data.split import SplitReport, split_table
@@ -18,6 +18,7 @@ __all__ = [
     "Nearest",
     "Pasted",
     "Reject",
+    "Source",
     "SplitReport",
     "TableStats",
     "ThinReport",

@@ -8,8 +8,8 @@ from typing import Final
 
 from hfbio.alphabet import RESIDUES, STOP
 from hfbio.data.reject import Fault, Reject
-from hfbio.numbering import MAX_MISSING, Reason, Refusal, check
-from hfbio.record import AntibodyRecord
+from hfbio.numbering import MAX_MISSING, Reason, Refusal, check, domains
+from hfbio.record import AntibodyRecord, Locus
 
 _RESIDUES: Final = frozenset(RESIDUES)
 _GAPS: Final = ".-"
@@ -23,6 +23,9 @@ def clean(
 ) -> Iterator[AntibodyRecord | Reject]:
     """Clean each record with `clean_record`; rejects pass through, so that none is lost.
 
+    What holds several variable domains becomes a record, or a reject, for each (see
+    `split_domains`): a single-chain Fv counts as two chains from here on.
+
     Args:
         items: what a reader gives.
         species: set where the source names none.
@@ -33,9 +36,49 @@ def clean(
             yield item
             continue
         cleaned = clean_record(item, max_missing)
-        if species and isinstance(cleaned, AntibodyRecord) and not cleaned.species:
-            cleaned = replace(cleaned, species=species)
-        yield cleaned
+        several = isinstance(cleaned, Reject) and cleaned.reason is Reason.TWO_DOMAINS
+        for result in split_domains(item, max_missing) if several else (cleaned,):
+            if species and isinstance(result, AntibodyRecord) and not result.species:
+                result = replace(result, species=species)
+            yield result
+
+
+def split_domains(
+    record: AntibodyRecord, max_missing: int = MAX_MISSING
+) -> Iterator[AntibodyRecord | Reject]:
+    """Each variable domain of a construct as a record of its own, cleaned.
+
+    One heavy and one light domain, in either order, are a single-chain Fv: ``ID_heavy`` and
+    ``ID_light``, with the record's id as ``cell_id`` if it has none. Of others it is not known
+    which belong together: ``ID_1``, ``ID_2``, ... in order, without a cell of their own. Gene
+    calls, constant gene, isotype and clone, which are of one domain, are dropped.
+
+    Args:
+        record: as read, with a sequence that `hfbio.numbering.domains` finds several in.
+        max_missing: see `clean`.
+    """
+    sequence, germline = _ungap(record.sequence_aa.strip().upper(), record.germline_alignment_aa)
+    found = domains(sequence, max_missing=max_missing)
+    is_fv = len(found) == 2 and sum(domain.locus == Locus.IGH for domain in found) == 1
+    names = [
+        "heavy" if is_fv and domain.locus == Locus.IGH else "light" if is_fv else str(i)
+        for i, domain in enumerate(found, start=1)
+    ]
+    for name, domain in zip(names, found):
+        part = replace(
+            record,
+            sequence_id=f"{record.sequence_id}_{name}",
+            sequence_aa=sequence[domain.start : domain.stop],
+            germline_alignment_aa=germline[domain.start : domain.stop],
+            cell_id=record.cell_id or record.sequence_id * is_fv,
+            locus="",
+            v_call="",
+            j_call="",
+            c_call="",
+            isotype="",
+            clone_id="",
+        )
+        yield clean_record(part, max_missing)
 
 
 def clean_record(record: AntibodyRecord, max_missing: int = MAX_MISSING) -> AntibodyRecord | Reject:

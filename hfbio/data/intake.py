@@ -17,7 +17,7 @@ from hfbio.data.duplicates import identity_of
 from hfbio.data.firsts import key
 from hfbio.data.merge import Merged, merge
 from hfbio.data.numberers import Numbering, Piece, number_pieces
-from hfbio.data.readers import read
+from hfbio.data.readers import Source, read
 from hfbio.data.reject import Reject
 from hfbio.data.shards import Shards, kept_shards
 from hfbio.data.staging import staged_file
@@ -62,7 +62,7 @@ class ImportReport:
 
 
 def import_table(
-    sources: Sequence[str | Path],
+    sources: Sequence[str | Path | Source],
     output: str | Path,
     *,
     species: str = "",
@@ -118,7 +118,7 @@ def write_table(
     items: Iterable[AntibodyRecord | Reject],
     output: Path,
     *,
-    sources: Sequence[str | Path],
+    sources: Sequence[str | Path | Source],
     n_wanted: int | None = None,
     progress: bool = True,
 ) -> ImportReport:
@@ -189,15 +189,16 @@ def load_table(source: str | Path) -> list[AntibodyRecord]:
 def _import(
     items: Iterable[AntibodyRecord | Reject],
     output: Path,
-    sources: Sequence[str | Path],
+    sources: Sequence[str | Path | Source],
     numbering: Numbering | None,
     num_proc: int,
     progress: bool,
 ) -> ImportReport:
     rejects = output.with_suffix(".rejects.tsv")
     # Records that were made and not read cannot be asked for again.
-    known = sources if numbering else ()
-    settings = {"numbering": numbering, "piece": _PIECE}
+    known = tuple(map(str, sources)) if numbering else ()
+    reading = [repr(source) for source in sources if isinstance(source, Source)]
+    settings = {"numbering": numbering, "piece": _PIECE, "reading": reading}
     with kept_shards(output, known, settings) as shards:
         paths: list[Path] = []
         done = number_pieces(_pieces(items, shards, paths), numbering, num_proc)
@@ -246,7 +247,7 @@ def _distinct(
                 return
 
 
-def _nothing_kept(sources: Sequence[str | Path], merged: Merged) -> str:
+def _nothing_kept(sources: Sequence[str | Path | Source], merged: Merged) -> str:
     reasons = "; ".join(f"{reason}: {n}" for reason, n in merged.rejected.most_common())
     examples = "; ".join(
         f"{r.source}:{r.line} {r.sequence_id}: {r.reason} {r.detail}".rstrip()

@@ -14,8 +14,15 @@ from hfbio.numbering import Reason
 class Fault(StrEnum):
     """Why a row is left out, apart from the reasons of `hfbio.numbering.Reason`."""
 
+    UNUSABLE = "file cannot be used"
+    DAMAGED = "file is cut off or damaged here"
+    TOO_LONG = "line or record too long"
     MALFORMED = "row does not fit the header"
+    REPEATED_HEADER = "header repeated"
     NO_SEQUENCE = "no sequence"
+    SEVERAL = "several sequences in one cell"
+    NOT_A_CELL = "not a cell, says the file"
+    LOW_CONFIDENCE = "low confidence, says the file"
     NOT_PRODUCTIVE = "not productive, says the file"
     OUT_OF_FRAME = "out of frame, says the file"
     STOP_CODON = "stop codon"

@@ -12,7 +12,8 @@ _FALSE: Final = frozenset({"f", "false", "0", "no"})
 # Common names by the ways files write a species: IMGT's six- or nine-letter prefixes of gene names
 # (IMGT Repertoire, "List of species and abbreviations"), binomials, and the names themselves.
 _SPECIES: Final = {
-    "human": ("homsap", "homo sapiens", "hs"),
+    # OAS's HIS-Mouse has a human immune system, and so makes human antibodies.
+    "human": ("homsap", "homo sapiens", "hs", "his-mouse"),
     "mouse": ("musmus", "mus musculus", "mus", "mm"),
     "rat": ("ratnor", "rattus norvegicus"),
     "rabbit": ("orycun", "oryctolagus cuniculus"),
@@ -27,6 +28,9 @@ _SPECIES: Final = {
     "chicken": ("galgal", "gallus gallus"),
 }
 _COMMON: Final = {alias: name for name, aliases in _SPECIES.items() for alias in (name, *aliases)}
+
+# How an antibody was made, which lists of therapeutics call its species.
+_ORIGINS: Final = frozenset({"chimeric", "humanized", "humanised", "synthetic"})
 
 _GENE: Final = re.compile(r"(?:IG[HKL]|TR[ABGD])[A-Z0-9/()-]*(?:\*[0-9]+)?", re.IGNORECASE)
 _CONSTANT: Final = re.compile(r"\bIG(?:H?([MDGAE])|([KL])C)[A-Z0-9*]*", re.IGNORECASE)
@@ -90,12 +94,14 @@ def species(value: str, *calls: str) -> str:
     """A lower-case common name from a species column, or from a prefix in gene calls.
 
     Args:
-        value: the column, empty if there is none; an unknown species stays as it is, in lower case.
+        value: the column, empty if there is none; an unknown species stays as it is, in lower case,
+            and a strain is left out (OAS: ``mouse_BALB/c``). "Humanized" and the like are none.
         calls: gene calls as the file gives them, such as ``Homsap IGHV3-11*05 F``.
     """
     name = " ".join(value.lower().replace("_", " ").split())
-    if name:
-        return _COMMON.get(name, name)
+    if name and name not in _ORIGINS:
+        strainless = value.lower().partition("_")[0].strip()
+        return _COMMON.get(name) or _COMMON.get(strainless, name)
     for call in calls:
         prefix = call.split(" ", 1)[0].lower()
         if prefix in _COMMON:

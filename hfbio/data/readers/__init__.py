@@ -1,5 +1,5 @@
 """Read antibody chains from files, Hub data sets and installed examples, one record at a time."""
 
-from hfbio.data.readers.source import read
+from hfbio.data.readers.source import Source, read
 
-__all__ = ["read"]
+__all__ = ["Source", "read"]

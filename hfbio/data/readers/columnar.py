@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hfbio.data.readers.rows import Rows, read_rows
-from hfbio.data.reject import Reject
+from hfbio.data.readers.rows import Row, Rows, read_rows
+from hfbio.data.reject import Fault, Reject
 from hfbio.errors import DataError
 from hfbio.record import AntibodyRecord
 
-_HUB = "hf://datasets/"
+_HUB: Final = "hf://datasets/"
+_BATCH: Final = 2000  # rows held as Python objects; a row of OAS has a hundred columns
+# Damage to a page shows as one of these, and damage to a value as ValueError or OverflowError.
+_DAMAGE: Final = (pa.ArrowException, OSError, ValueError, OverflowError)
 
 
-def read_parquet(path: Path) -> Iterator[AntibodyRecord | Reject]:
+def read_parquet(
+    path: Path, chosen: Mapping[str, str] | None = None
+) -> Iterator[AntibodyRecord | Reject]:
     """Read a Parquet file by its column names; lines are row numbers from 1.
+
+    Where the file is damaged, that is the last item, a `Reject`; earlier rows are read.
+
+    Args:
+        path: the file.
+        chosen: see `hfbio.data.columns.find_columns`.
 
     Raises:
         DataError: the file is missing or not Parquet, or see `read_rows`.
@@ -27,21 +38,27 @@ def read_parquet(path: Path) -> Iterator[AntibodyRecord | Reject]:
         raise DataError(f"{path}: no such file")
     try:
         file = pq.ParquetFile(path)
-    except pa.ArrowInvalid as fault:
+        names = tuple(file.schema_arrow.names)
+    except _DAMAGE as fault:
         raise DataError(f"{path}: not a Parquet file ({fault})") from fault
-    names = tuple(file.schema_arrow.names)
 
-    def rows() -> Iterator[tuple[int, Sequence[object]]]:
+    def rows() -> Iterator[Row]:
         line = 0
-        for batch in file.iter_batches():
-            for values in zip(*(column.to_pylist() for column in batch.columns)):
-                line += 1
-                yield line, values
+        try:
+            for batch in file.iter_batches(batch_size=_BATCH):
+                for values in zip(*(column.to_pylist() for column in batch.columns)):
+                    line += 1
+                    yield line, values
+        except _DAMAGE as fault:
+            line += 1
+            yield line, Reject(str(path), line, "", Fault.DAMAGED, str(fault))
 
-    return read_rows(Rows(source=str(path), columns=names, rows=rows()))
+    return read_rows(Rows(source=str(path), columns=names, rows=rows()), chosen)
 
 
-def read_hub(spec: str) -> Iterator[AntibodyRecord | Reject]:
+def read_hub(
+    spec: str, chosen: Mapping[str, str] | None = None
+) -> Iterator[AntibodyRecord | Reject]:
     """Read ``hf://datasets/USER/NAME[@REVISION][/SPLIT or /PATH]`` through `datasets`.
 
     A last part with a suffix is a file of the repository, any other a split; without one the split
@@ -54,11 +71,11 @@ def read_hub(spec: str) -> Iterator[AntibodyRecord | Reject]:
     repo, revision, rest = _parse(spec)
     table = _load(spec, repo, revision, rest)
 
-    def rows() -> Iterator[tuple[int, Sequence[object]]]:
+    def rows() -> Iterator[Row]:
         for line, row in enumerate(table, start=1):
             yield line, tuple(row.values())
 
-    return read_rows(Rows(source=spec, columns=tuple(table.column_names), rows=rows()))
+    return read_rows(Rows(source=spec, columns=tuple(table.column_names), rows=rows()), chosen)
 
 
 def _parse(spec: str) -> tuple[str, str | None, str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from hfbio.data import values as clean
 from hfbio.data.columns import ChainColumns
@@ -14,7 +16,13 @@ from hfbio.data.readers.translation import (
 )
 from hfbio.data.reject import Fault, Reject
 from hfbio.numbering import Numbered, check
-from hfbio.record import AntibodyRecord
+from hfbio.record import AntibodyRecord, Locus
+
+_FLAGS: Final = (
+    "stop_codon", "v_frameshift", "vj_in_frame", "productive", "is_cell", "high_confidence",
+)  # fmt: skip
+_WHOLE: Final = 60  # letters; half a domain. Less beside a sequence is a remark or a tag
+_BETWEEN: Final = re.compile(r"[^A-Za-z.*-]+")
 
 
 def read_chain(
@@ -27,15 +35,21 @@ def read_chain(
     germline is translated from the nucleotide alignment where that is possible, because amino-acid
     alignments of several programs drop indels and so lose the pairing of letters.
 
+    A pair's chains share its ``cell_id``: the file's, else the id of the row, else file and line.
+    A second Fv is a cell of its own, with ``_2``. Donors of two studies may have one name, so that
+    the study, where the file names it, becomes part of the subject.
+
     Returns:
-        A record whose sequence has not been checked, or a reject: no sequence, or the file says
-        that it is not productive.
+        A record whose sequence has not been checked, or a reject: no sequence, several, or the file
+        says that it is not productive, no cell, or of low confidence.
     """
     row = {field: clean.text(values[i]) for field, i in columns.index.items()}
     name = row.get("sequence_id", "") or f"{Path(source).name.split('.')[0]}_{line}"
     cell = row.get("cell_id", "")
     if columns.chain:
-        cell, name = cell or name, f"{name}_{columns.chain}"
+        cell, second = cell or name, columns.chain.endswith("_2")
+        name = row.get("chain_id", "") or f"{name}_{columns.chain}"
+        cell += "_2" if second else ""
 
     def reject(reason: Fault, detail: str = "") -> Reject:
         return Reject(source, line, name, reason, detail)
@@ -46,18 +60,25 @@ def read_chain(
     if isinstance(read, Fault):
         return reject(read)
     residues, germline = read
+    locus = clean.locus(row.get("locus", ""))
+    isotype = clean.isotype(row.get("isotype", ""))
+    if isotype.startswith(Locus.IGH) and locus not in ("", Locus.IGH):
+        isotype = ""  # OAS: the class of the sorted cells, also beside their light chains
+    study, subject = row.get("study", ""), row.get("subject", "")
     v_call, j_call, c_call = (row.get(f"{segment}_call", "") for segment in "vjc")
     return AntibodyRecord(
         sequence_id=name,
         sequence_aa=residues,
-        locus=clean.locus(row.get("locus", "")),
+        locus=locus,
         species=clean.species(row.get("species", ""), v_call, j_call),
         v_call=clean.gene(v_call),
         j_call=clean.gene(j_call),
         c_call=clean.gene(c_call),
-        isotype=clean.isotype(row.get("isotype", "")),
+        isotype=isotype,
         clone_id=row.get("clone_id", ""),
-        subject=row.get("subject", ""),
+        subject=_subject(study, subject),
+        study=study,
+        disease=row.get("disease", ""),
         cell_id=cell,
         germline_alignment_aa=germline,
         duplicate_count=clean.count(row.get("duplicate_count", "")),
@@ -66,16 +87,17 @@ def read_chain(
 
 
 def _quality(row: dict[str, str]) -> Fault | None:
-    flags = {
-        name: clean.boolean(row.get(name, ""))
-        for name in ("stop_codon", "v_frameshift", "vj_in_frame", "productive")
-    }
+    flags = {name: clean.boolean(row.get(name, "")) for name in _FLAGS}
     if flags["stop_codon"]:
         return Fault.STOP_CODON
     if flags["v_frameshift"] or flags["vj_in_frame"] is False:
         return Fault.OUT_OF_FRAME
     if flags["productive"] is False:
         return Fault.NOT_PRODUCTIVE
+    if flags["is_cell"] is False:
+        return Fault.NOT_A_CELL
+    if flags["high_confidence"] is False:
+        return Fault.LOW_CONFIDENCE
     return None
 
 
@@ -84,6 +106,8 @@ def _residues(row: dict[str, str]) -> tuple[str, str] | Fault:
     amino = _ungapped(row.get("amino", "").upper())
     alignment = row.get("alignment", "").upper()
     germline = row.get("germline_alignment", "").upper()
+    if _are_several(amino or alignment or row.get("nucleotides", "")):
+        return Fault.SEVERAL
     if amino:
         if alignment and germline:
             for frame in alignment_frames(alignment):
@@ -121,6 +145,19 @@ def _same_length(row: dict[str, str], amino: str) -> str:
         letters = (g for a, g in zip(gapped, germline) if a not in ".-")
         return "".join("-" if g in ".-X" else g for g in letters)
     return ""
+
+
+def _subject(study: str, subject: str) -> str:
+    inside = f"{study}/"
+    if not study or not subject or subject.startswith(inside):
+        return subject
+    return inside + subject
+
+
+def _are_several(cell: str) -> bool:
+    if cell.isalpha():
+        return False
+    return sum(len(part) >= _WHOLE for part in _BETWEEN.split(cell)) > 1
 
 
 def _ungapped(sequence: str) -> str:

@@ -1,21 +1,27 @@
 """From the rows of any table to records: one path for AIRR, CSV, Parquet and Hub data sets.
 
-Checks that rows have the shape of their header; leaves the sequences to `rearrangement`.
+Leaves finding the columns to `hfbio.data.columns`, and the sequences to `rearrangement`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 from typing import Final
 
-from hfbio.data.columns import find_columns
+from hfbio.data.columns import describe, find_columns
 from hfbio.data.readers.rearrangement import read_chain
 from hfbio.data.reject import Fault, Reject
 from hfbio.data.values import text
 from hfbio.errors import DataError
 from hfbio.record import AntibodyRecord
+
+log = logging.getLogger(__name__)
+
+Row = tuple[int, Sequence[object] | Reject]
+"""The 1-based line or row number, and one value for each column, or why there are none."""
 
 _EXAMPLES: Final = 100  # rows looked at to tell amino acids from nucleotides
 
@@ -26,13 +32,20 @@ class Rows:
 
     source: str  # for messages
     columns: tuple[str, ...]
-    rows: Iterator[tuple[int, Sequence[object]]]  # (1-based line or row number, values)
+    rows: Iterator[Row]
 
 
-def read_rows(table: Rows) -> Iterator[AntibodyRecord | Reject]:
+def read_rows(
+    table: Rows, chosen: Mapping[str, str] | None = None
+) -> Iterator[AntibodyRecord | Reject]:
     """Turn each row into a record, two for a heavy-light pair, or into a reject.
 
     The two chains of a pair share ``cell_id``. A row with one chain of a pair gives that chain.
+    Which columns are read is logged.
+
+    Args:
+        table: as read.
+        chosen: see `hfbio.data.columns.find_columns`.
 
     Raises:
         DataError: no column holds a sequence, or there are no rows; at once, not while iterating.
@@ -40,16 +53,16 @@ def read_rows(table: Rows) -> Iterator[AntibodyRecord | Reject]:
     examples = list(islice(table.rows, _EXAMPLES))
     if not examples:
         raise DataError(f"{table.source}: a header and no rows")
-    texts = [[text(value) for value in values] for _, values in examples]
-    chains = find_columns(table.columns, texts, source=table.source)
+    texts = [[text(value) for value in row] for _, row in examples if not isinstance(row, Reject)]
+    chains = find_columns(table.columns, texts, source=table.source, chosen=chosen)
+    log.info("%s: %s", table.source, describe(chains, table.columns))
 
     def records() -> Iterator[AntibodyRecord | Reject]:
-        for line, values in chain(examples, table.rows):
-            if len(values) != len(table.columns):
-                detail = f"{len(values)} fields, the header has {len(table.columns)}"
-                yield Reject(table.source, line, "", Fault.MALFORMED, detail)
+        for line, row in chain(examples, table.rows):
+            if isinstance(row, Reject):
+                yield row
                 continue
-            found = [read_chain(columns, values, table.source, line) for columns in chains]
+            found = [read_chain(columns, row, table.source, line) for columns in chains]
             sequences = [r for r in found if not _absent(r)]
             yield from sequences or found[:1]
 

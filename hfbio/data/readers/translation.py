@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import Final
 
 from hfbio.alphabet import CODONS, GAP, STOP, UNKNOWN, translate
@@ -30,17 +31,7 @@ def translate_alignment(sequence: str, germline: str, frame: int) -> tuple[str, 
         Two strings of one length: residues with ``X`` for ambiguous codons and ``*`` for stops,
         and germline residues with ``-`` where unknown.
     """
-    columns = [i for i, letter in enumerate(sequence) if letter not in _GAPS]
-    if not columns:
-        return "", ""
-    skip = (frame - columns[0]) % 3
-    residues, germlines = [], []
-    for k in range(skip, len(columns) - 2, 3):
-        a, b, c = columns[k : k + 3]
-        residues.append(CODONS.get(sequence[a] + sequence[b] + sequence[c], UNKNOWN))
-        in_frame = c - a == 2 and a % 3 == frame
-        germlines.append(CODONS.get(germline[a : a + 3], GAP) if in_frame else GAP)
-    return "".join(residues), "".join(germlines)
+    return _by_codons(sequence, germline, frame) or _by_columns(sequence, germline, frame)
 
 
 def alignment_frames(sequence: str) -> tuple[int, ...]:
@@ -81,6 +72,37 @@ def find_reading_frame(nucleotides: str) -> str | Fault:
         if isinstance(result, Refusal) and result.reason is not Reason.NOT_ANTIBODY:
             return stretch
     return Fault.NO_READING_FRAME
+
+
+def _by_codons(sequence: str, germline: str, frame: int) -> tuple[str, str] | None:
+    """`translate_alignment` where all gaps are whole codons, as nearly always; else ``None``.
+
+    Twice as fast as `_by_columns`, and reading a table of alignments is mostly this.
+    """
+    starts: Sequence[int] = range(frame, len(sequence) - 2, 3)
+    if n_gaps := sequence.count(".") + sequence.count("-"):
+        n_codons = len(starts)
+        starts = [at for at in starts if sequence[at : at + 3] not in ("...", "---")]
+        if n_gaps != 3 * (n_codons - len(starts)):
+            return None
+    codons = [sequence[at : at + 3] for at in starts]
+    germline_codons = [germline[at : at + 3] for at in starts]
+    residues = "".join(map(CODONS.get, codons, repeat(UNKNOWN)))
+    return residues, "".join(map(CODONS.get, germline_codons, repeat(GAP)))
+
+
+def _by_columns(sequence: str, germline: str, frame: int) -> tuple[str, str]:
+    columns = [i for i, letter in enumerate(sequence) if letter not in _GAPS]
+    if not columns:
+        return "", ""
+    skip = (frame - columns[0]) % 3
+    residues, germlines = [], []
+    for k in range(skip, len(columns) - 2, 3):
+        a, b, c = columns[k : k + 3]
+        residues.append(CODONS.get(sequence[a] + sequence[b] + sequence[c], UNKNOWN))
+        in_frame = c - a == 2 and a % 3 == frame
+        germlines.append(CODONS.get(germline[a : a + 3], GAP) if in_frame else GAP)
+    return "".join(residues), "".join(germlines)
 
 
 def _frames(nucleotides: str) -> Iterator[str]:
