@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -38,9 +40,10 @@ def import_(
     from hfbio.data import Source, import_table
     from hfbio.data.columns import parse_columns
 
-    _tell("hfbio.data.readers")
     named = [Source(source, format, parse_columns(columns)) for source in sources]
-    typer.echo(import_table(cast(Any, named), output, species=species))
+    with _telling("hfbio.data.readers"):
+        report = import_table(cast(Any, named), output, species=species)
+    typer.echo(report)
 
 
 @app.command("simulate")
@@ -88,11 +91,30 @@ def split(
     typer.echo(split_table(table, output_dir, by=cast(Any, by), seed=seed))
 
 
-def _tell(name: str) -> None:
-    """Print what a part of the library logs, such as the columns that a reader found."""
+@contextmanager
+def _telling(name: str) -> Iterator[None]:
+    """Print what a part of the library logs, such as the columns that a reader found.
+
+    What is said of many files in the same words is printed for the first of them alone.
+    """
+    told = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        said = (record.msg, str(record.args[1:] if isinstance(record.args, tuple) else ""))
+        n_told = len(told)
+        told.add(said)
+        return len(told) > n_told
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(is_new)
     log = logging.getLogger(name)
     log.setLevel(logging.INFO)
-    log.handlers = [logging.StreamHandler(sys.stderr)]
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(logging.NOTSET)
 
 
 def _range(text: str) -> tuple[float, float]:
