@@ -97,7 +97,7 @@ def _telling(name: str) -> Iterator[None]:
 
     What is said of many files in the same words is printed for the first of them alone.
     """
-    told = set()
+    told: set[tuple[str, str]] = set()
 
     def is_new(record: logging.LogRecord) -> bool:
         said = (record.msg, str(record.args[1:] if isinstance(record.args, tuple) else ""))
