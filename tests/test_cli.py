@@ -213,6 +213,20 @@ def test_a_command_or_flag_that_is_none_is_refused(hfbio, arguments):
 # --- work --------------------------------------------------------------------------------------
 
 
+def test_import_tells_once_which_columns_it_took_and_obeys_the_user(hfbio, tmp_path):
+    (tmp_path / "in").mkdir()
+    for i, cdr3 in enumerate(random_cdr3s(3)):
+        rows = f"id;my chain\n{i};{heavy_with(cdr3)}\n"
+        (tmp_path / "in" / f"{i}.txt.csv").write_text(rows)
+    options = ["--output", "t.parquet", "--columns", "heavy=my chain"]
+    code, out, err = hfbio("data", "import", "in", *options)
+    assert (code, out.split()[:2]) == (0, ["read", "3"])
+    assert err == "in/0.txt.csv: id, heavy=my chain\n"
+    code, _, err = hfbio("data", "import", "in", "--output", "t.parquet", "--columns", "heavy")
+    assert code == 2
+    assert "'heavy' is not KEY=NAME" in err
+
+
 def test_sampling_twice_writes_the_same_file(hfbio, tmp_path):
     arguments = ["--num", "4", "--steps", "3", "--keep", "all", "--length", "118-121"]
     for name in ("one.fasta", "two.fasta"):

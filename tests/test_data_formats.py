@@ -5,10 +5,11 @@ import gzip
 import io
 import json
 
+import pyarrow.parquet as pq
 import pytest
 from antibodies import CDRH3, GLOBIN, HEAVY, KAPPA, back_translate
 
-from hfbio.data import Fault, Reject, Source, read, read_numbered
+from hfbio.data import Fault, Reject, Source, import_table, read, read_numbered
 from hfbio.data.columns import parse_columns
 from hfbio.data.pairs import pair
 from hfbio.errors import DataError, SettingError
@@ -410,3 +411,32 @@ def test_a_structure_without_sequences_is_an_error(tmp_path, text):
     (tmp_path / "a.pdb").write_text(text)
     with pytest.raises(DataError, match="no protein in SEQRES or _entity_poly"):
         read(tmp_path / "a.pdb")
+
+
+# Round trips
+
+
+@pytest.mark.parametrize("name", ["t.tsv", "t.csv", "t.jsonl", "t.parquet"])
+def test_a_table_that_is_written_in_another_format_comes_back_the_same(tmp_path, name):
+    header = ["sequence_id", "cell_id", "sequence_alignment_aa", "germline_alignment_aa", "v_call"]
+    header += ["c_call", "species", "subject", "duplicate_count", "clone_id"]
+    rows = [
+        ["a,1", "AC-1", HEAVY, "-" * 90 + HEAVY[90:], "IGHV3-66*01", "IGHG1", "dog", "d", "3", "7"],
+        ["b", "AC-1", KAPPA + "RTVA", KAPPA + "----", "IGKV1-39*01", "IGKC", "dog", "d", "1", "7"],
+        ["c", "", LAMBDA, "", "", "", "", "", "", ""],
+    ]  # fmt: skip
+    first = import_table([table(tmp_path / "in.csv", header, *rows)], tmp_path / "1.parquet")
+    whole = pq.read_table(tmp_path / "1.parquet")
+    match name:
+        case "t.jsonl":
+            lines = map(json.dumps, whole.to_pylist())
+            (tmp_path / name).write_text("\n".join(lines))
+        case "t.parquet":
+            pq.write_table(whole, tmp_path / name)
+        case _:
+            values = [list(row.values()) for row in whole.to_pylist()]
+            mark = "\t" if name == "t.tsv" else ";"
+            table(tmp_path / name, whole.column_names, *values, mark=mark)
+    again = import_table([tmp_path / name], tmp_path / "2.parquet")
+    assert first.n_kept == again.n_kept == 3
+    assert again.digest == first.digest

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -44,10 +46,11 @@ def import_(
     from hfbio.data import Source, import_table
     from hfbio.data.columns import parse_columns
 
-    _tell("hfbio.data.readers")
     named = [Source(source, format, parse_columns(columns)) for source in sources]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    typer.echo(import_table(named, output, species=species, num_proc=num_proc or cores or 1))
+    with _telling("hfbio.data.readers"):
+        report = import_table(named, output, species=species, num_proc=num_proc or cores or 1)
+    typer.echo(report)
 
 
 @app.command("simulate")
@@ -138,11 +141,30 @@ def split(
     typer.echo(split_table(table, output_dir, by=by, seed=seed, max_identity=max_identity))
 
 
-def _tell(name: str) -> None:
-    """Print what a part of the library logs, such as the columns that a reader found."""
+@contextmanager
+def _telling(name: str) -> Iterator[None]:
+    """Print what a part of the library logs, such as the columns that a reader found.
+
+    What is said of many files in the same words is printed for the first of them alone.
+    """
+    told: set[tuple[str, str]] = set()
+
+    def is_new(record: logging.LogRecord) -> bool:
+        said = (record.msg, str(record.args[1:] if isinstance(record.args, tuple) else ""))
+        n_told = len(told)
+        told.add(said)
+        return len(told) > n_told
+
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(is_new)
     log = logging.getLogger(name)
     log.setLevel(logging.INFO)
-    log.handlers = [logging.StreamHandler(sys.stderr)]
+    log.addHandler(handler)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(logging.NOTSET)
 
 
 def _range(text: str) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,7 +60,9 @@ def read_parquet(
 def read_hub(
     spec: str, chosen: Mapping[str, str] | None = None
 ) -> Iterator[AntibodyRecord | Reject]:
-    """Read ``hf://datasets/USER/NAME[@REVISION][/SPLIT or /PATH]`` through `datasets`.
+    """Stream ``hf://datasets/USER/NAME[@REVISION][/SPLIT or /PATH]`` through `datasets`.
+
+    Rows come as they are downloaded, and are not cached: reading again downloads again.
 
     A last part with a suffix is a file of the repository, any other a split; without one the split
     is ``train``, or the only split there is.
@@ -69,13 +72,24 @@ def read_hub(
             see `read_rows`.
     """
     repo, revision, rest = _parse(spec)
-    table = _load(spec, repo, revision, rest)
+    table = _rows(spec, _load(spec, repo, revision, rest))
+    first = next(table, None)
+    if first is None:
+        raise DataError(f"{spec}: no rows")
+    names = tuple(first)
 
     def rows() -> Iterator[Row]:
-        for line, row in enumerate(table, start=1):
-            yield line, tuple(row.values())
+        for line, row in enumerate(chain([first], table), start=1):
+            yield line, tuple(map(row.get, names))
 
-    return read_rows(Rows(source=spec, columns=tuple(table.column_names), rows=rows()), chosen)
+    return read_rows(Rows(source=spec, columns=names, rows=rows()), chosen)
+
+
+def _rows(spec: str, table: Any) -> Iterator[dict[str, object]]:
+    try:
+        yield from table
+    except Exception as fault:  # see `_load`; a lost connection must not pass for the end
+        raise DataError(f"{spec}: cannot be read from the Hub: {fault}") from fault
 
 
 def _parse(spec: str) -> tuple[str, str | None, str]:
@@ -95,7 +109,7 @@ def _load(spec: str, repo: str, revision: str | None, rest: str) -> Any:
 
     files = rest if Path(rest).suffix else None
     try:
-        found = datasets.load_dataset(repo, revision=revision, data_files=files)
+        found = datasets.load_dataset(repo, revision=revision, data_files=files, streaming=True)
     except (
         Exception
     ) as fault:  # datasets raises many kinds: missing repo, gated, bad files, network
