@@ -51,11 +51,13 @@ def walk(visitor: Visitor) -> None:
     visitor.press("Generate")
     finished()
     save(visitor, "space-phone.png", 390, 1200)
+    save(visitor, "space-dark.png", 1280, 1000)
 
     visitor.open("?__theme=light")
     visitor.press("Generate")
     finished()
     save(visitor, "space-generate.png", 1280, 1000)
+    save(visitor, "space-phone-light.png", 390, 1200)
     for tab, button, name, height in (
         ("Redesign", "Redesign", "space-redesign.png", 1000),
         ("Optimise", "Optimise", "space-optimise.png", 1000),
