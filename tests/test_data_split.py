@@ -7,34 +7,16 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from antibodies import GLOBIN, HEAVY, KAPPA, heavy_with, random_cdr3s
+from antibodies import GLOBIN, HEAVY, KAPPA, heavy_with, mutate, random_cdr3s, record
 
 from hfbio import data
-from hfbio.alphabet import RESIDUES
 from hfbio.data import import_table, load_table, measure_leak, nearest_identity
 from hfbio.data.groups import clone_groups, similar_pairs
 from hfbio.errors import DataError, SettingError
-from hfbio.numbering import number
-from hfbio.record import AntibodyRecord
 
 PARTS = ("train", "validation", "test")
 # The chains here share all but a CDR3, so that whole chains would be one cluster.
 split_table = partial(data.split_table, by="clone")
-
-
-def mutate(sequence, n, rng):
-    letters = list(sequence)
-    for i in rng.sample(range(2, len(letters) - 2), n):
-        letters[i] = rng.choice([r for r in RESIDUES if r != letters[i]])
-    return "".join(letters)
-
-
-def record(sequence, **fields):
-    found = number(sequence)
-    fields = {"sequence_id": sequence, **fields}
-    return AntibodyRecord(
-        sequence_aa=sequence, locus=str(found.locus), regions=found.regions, **fields
-    )
 
 
 @pytest.fixture(scope="module")

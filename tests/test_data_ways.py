@@ -7,34 +7,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from antibodies import HEAVY, KAPPA, heavy_with, random_cdr3s
+from antibodies import HEAVY, KAPPA, heavy_with, mutate, random_cdr3s, record
 
-from hfbio.alphabet import RESIDUES
 from hfbio.data import clusters, import_table, load_table, nearest_identity, split_table
 from hfbio.data.clusters import cluster
 from hfbio.data.links import Links, keys
 from hfbio.data.near import align, near
 from hfbio.data.table import read_arrow, to_arrow
 from hfbio.errors import DataError, SettingError
-from hfbio.numbering import number
-from hfbio.record import AntibodyRecord
 
 PARTS = ("train", "validation", "test")
-
-
-def mutate(sequence, n, rng):
-    letters = list(sequence)
-    for i in rng.sample(range(2, len(letters) - 2), n):
-        letters[i] = rng.choice([r for r in RESIDUES if r != letters[i]])
-    return "".join(letters)
-
-
-def record(sequence, **fields):
-    found = number(sequence)
-    fields = {"sequence_id": sequence, **fields}
-    return AntibodyRecord(
-        sequence_aa=sequence, locus=str(found.locus), regions=found.regions, **fields
-    )
 
 
 @pytest.fixture(scope="module")
