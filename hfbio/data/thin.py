@@ -32,22 +32,22 @@ def thin(antibodies: Sequence[Antibody], most: int) -> NDArray[np.int64]:
     if len(looked_at) <= most:
         return looked_at
     groups = clone_groups([antibodies[i] for i in looked_at])
-    turns = _turns(groups)
+    turn_of = turns(groups)
     kept = np.empty(0, np.int64)
-    for turn in range(int(turns.max()) + 1):
-        kept = np.append(kept, _evenly(looked_at[turns == turn], most - len(kept)))
+    for turn in range(int(turn_of.max()) + 1):
+        kept = np.append(kept, _evenly(looked_at[turn_of == turn], most - len(kept)))
         if len(kept) == most:
             break
     return np.sort(kept)
 
 
-def _turns(groups: NDArray[np.int64]) -> NDArray[np.int64]:
+def turns(groups: NDArray[np.int64]) -> NDArray[np.int64]:
     """``(n,)`` how many of its group stand before each member."""
     order = np.argsort(groups, kind="stable")
     first = np.searchsorted(groups[order], groups[order])
-    turns = np.empty_like(groups)
-    turns[order] = np.arange(len(groups)) - first
-    return turns
+    found = np.empty_like(groups)
+    found[order] = np.arange(len(groups)) - first
+    return found
 
 
 def _evenly(items: NDArray[np.int64], most: int) -> NDArray[np.int64]:

@@ -14,6 +14,7 @@ from hfbio.data.groups import COLUMNS, cell_links
 from hfbio.data.intake import table_path
 from hfbio.data.staging import staged_file
 from hfbio.data.table import TableWriter, hash_of_hashes, read_groups, row_hashes
+from hfbio.data.thin import turns
 from hfbio.data.ways import TIME, check_way, links_by
 from hfbio.errors import DataError, SettingError
 
@@ -74,11 +75,7 @@ def thin_table(
     group_of_unit = np.zeros(unit.max() + 1, np.int64)
     group_of_unit[unit] = group
     order = shuffled(rows, unit, seed)
-    # Units by group, in the order of the shuffle inside each: the first few of each run stay.
-    order = order[np.argsort(group_of_unit[order], kind="stable")]
-    ordered = group_of_unit[order]
-    turn = np.arange(len(order)) - np.searchsorted(ordered, ordered)
-    kept = np.isin(unit, order[turn < per_group])
+    kept = np.isin(unit, order[turns(group_of_unit[order]) < per_group])
     hashes, n_before = [], 0
     with staged_file(output) as partial, TableWriter(partial) as writer:
         for part in read_groups(table):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
@@ -65,8 +64,3 @@ def forbidden() -> gr.Dropdown:
         value=[], multiselect=True, allow_custom_value=True, max_choices=LIMITS.motifs,
         label="Forbidden motifs", info="Choose, or type one such as N[^P][ST] or M",
     )  # fmt: skip
-
-
-def named(widgets: dict[str, Any], values: Sequence[Any]) -> dict[str, Any]:
-    """Values by the names of their widgets."""
-    return dict(zip(widgets, values, strict=True))

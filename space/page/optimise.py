@@ -72,7 +72,7 @@ def build(studio: Studio, compute: Callable[[Any], Iterator[Any]]) -> dict[str, 
     off = [ABSENT] * len(FORMATS)
 
     def run(*values: Any) -> Iterator[tuple[Any, ...]]:
-        sent = controls.named(fields, values)
+        sent = dict(zip(fields, values, strict=True))
         weights = {n.removeprefix(WEIGHT): v for n, v in sent.items() if n.startswith(WEIGHT)}
         folder = Path(mkdtemp(prefix="hfbio-variants-"))
         try:

@@ -13,8 +13,9 @@ from hfbio.numbering import number as number_chain
 from hfbio.numbering.scheme import label
 from hfbio.record import Antibody
 from page import ask, controls, paste, show
+from page.places import in_words, open_places
 from page.results import Results, answers, results
-from page.studio import Studio, in_words, open_places
+from page.studio import Studio
 
 EDITOR = Path(__file__).with_name("editor.js").read_text(encoding="utf-8")
 

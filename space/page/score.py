@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 import gradio as gr
 
 from hfbio.errors import HfbioError
+from hfbio.report.designs import write_rows
 from hfbio.score.scan import Scan
 from page import ask, paste, show
 from page.results import ABSENT, downloads
@@ -68,7 +68,7 @@ def build(studio: Studio, compute: Callable[[Any], Iterator[Any]]) -> dict[str, 
             for step in compute(wanted):
                 if isinstance(step, Scored):
                     path = folder / "mutations.csv"
-                    _write(step, path)
+                    write_rows(rows_of(step), path, header=[])
                     told = show.status(
                         f"{HOW[step.tuned[0].likelihood]} Point at a residue for its number."
                     )
@@ -136,11 +136,3 @@ def summary(scan: Scan) -> dict[str, Any]:
         "nats": [round(value, 5) for value in scan.nats.tolist()],
         "log_p": [[round(value, 5) for value in row] for row in scan.log_p.tolist()],
     }
-
-
-def _write(scored: Scored, path: Path) -> None:
-    rows = rows_of(scored)
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
